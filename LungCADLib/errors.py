@@ -1,0 +1,9 @@
+"""The two ways a run can end early that are nobody's bug."""
+
+
+class InputError(ValueError):
+    """The input cannot be used. The message is one sentence: what is wrong, where, and what to do."""
+
+
+class Cancelled(Exception):
+    """The person asked for the run to stop."""
