@@ -17,6 +17,10 @@ LEAST_EDGE_PX = 0.25
 """A contour never lies nearer than this to the center of a voxel of the mask, so that lines one voxel thin survive."""
 
 
+WIDTH_DIRECTIONS = 16
+"""Directions in which the width of a slice is looked at before its diameter is worth computing."""
+
+
 @dataclass(frozen=True)
 class ShapeMeasures:
     """What an outline measures.
@@ -102,7 +106,7 @@ def measure_shape(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) 
         max_diameter_3d_mm=max(long, _diameter(np.concatenate([in_plane, all_around]) * steps)),
         volume_mm3=volume,
         surface_mm2=surface,
-        sphericity=min(1.0, np.cbrt(36 * np.pi * volume**2) / surface),
+        sphericity=min(1.0, float(np.cbrt(36 * np.pi * volume**2)) / surface),
         solidity=_solidity(mask),
         elongation=short / long,
         z_extent_mm=float((mask.shape[0] - 2) * steps[0]),
@@ -153,7 +157,10 @@ def _axes(points: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np
     """Ends (4, 3) in mm of the long and the short axis, from contour points (n, 3) in mm that lie in slices."""
     order = np.argsort(points[:, 0], kind="stable")
     slices = np.split(points[order], np.flatnonzero(np.diff(points[order, 0]) > steps[0] / 2) + 1)
-    bound = [float(np.linalg.norm(np.ptp(s[:, 1:], axis=0))) for s in slices]
+    # The diameter is at most the width along the nearest of these directions over the cosine of half their gap.
+    angles = np.arange(WIDTH_DIRECTIONS) * np.pi / WIDTH_DIRECTIONS
+    fan = np.stack([np.sin(angles), np.cos(angles)])
+    bound = [float(np.ptp(s[:, 1:] @ fan, axis=0).max() / np.cos(angles[1] / 2)) for s in slices]
     best, axes = 0.0, np.zeros((4, 3))
     for i in sorted(range(len(slices)), key=lambda i: -bound[i]):
         if bound[i] <= best:
@@ -174,11 +181,11 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _farthest(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    from scipy.spatial.distance import pdist
+    from scipy.spatial.distance import cdist
 
-    distances = pdist(points)
-    i, j = (int(v[int(distances.argmax())]) for v in np.triu_indices(len(points), 1))
-    return points[i], points[j], float(distances.max())
+    distances = cdist(points, points)
+    i, j = divmod(int(distances.argmax()), len(points))
+    return points[i], points[j], float(distances[i, j])
 
 
 def _diameter(points: NDArray[np.float64]) -> float:
@@ -272,7 +279,7 @@ def _perimeter(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
     total = 0.0
     for step, share in shares.items():
         total += share * _border_crossings(mask, step) * pixel / float(np.hypot(step[0] * dy, step[1] * dx))
-    return np.pi / 2 * total
+    return float(np.pi / 2 * total)
 
 
 def _border_crossings(mask: NDArray[np.bool_], step: tuple[int, ...]) -> int:
