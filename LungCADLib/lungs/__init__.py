@@ -1,0 +1,47 @@
+"""Where the lungs are: one function, several engines."""
+
+from typing import Protocol
+
+from LungCADLib.errors import InputError
+from LungCADLib.lungs.classical import segment as _classical
+from LungCADLib.masks import Lungs
+from LungCADLib.progress import Progress
+from LungCADLib.scan import Scan
+
+
+class LungEngine(Protocol):
+    """A way to outline the lungs of a scan, on the scan's grid."""
+
+    def __call__(self, scan: Scan, progress: Progress) -> Lungs: ...
+
+
+ENGINES: dict[str, LungEngine] = {"classical": _classical}
+
+
+def segment_lungs(scan: Scan, engine: str = "classical", progress: Progress | None = None) -> Lungs:
+    """Outline the right lung, the left lung and the airways.
+
+    Parameters
+    ----------
+    scan
+        The CT, oriented as `Scan` says.
+    engine
+        A name in `ENGINES`.
+    progress
+        Told how far the work is, and asked whether to stop.
+
+    Returns
+    -------
+    Lungs
+        On the scan's grid. The verdict in `info` says whether to trust it; where it failed, `region` is a safe region.
+
+    Raises
+    ------
+    InputError
+        If there is no engine of that name.
+    Cancelled
+        If `progress` says so.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"There is no lung engine named {engine!r}; choose one of {', '.join(sorted(ENGINES))}.")
+    return ENGINES[engine](scan, progress or Progress())

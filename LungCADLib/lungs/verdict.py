@@ -1,0 +1,54 @@
+"""Whether lung masks can be trusted, and why not."""
+
+from dataclasses import dataclass
+
+from LungCADLib.study import LungVerdict
+
+WHOLE_ML = (1000.0, 9000.0)
+"""Both lungs of an adult between full expiration with disease and full inspiration."""
+SYMMETRY = (0.5, 2.0)
+"""Left over right volume."""
+LEAK_SHARE = 0.02
+"""Share of the lungs' surface that may face the air around the patient."""
+LEAST_ML = 100.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict looks at: volumes in ml, shares from 0 to 1."""
+
+    right_ml: float
+    left_ml: float
+    open_first: bool
+    open_last: bool
+    outside_share: float
+
+
+def judge(found: Evidence) -> LungVerdict:
+    """The verdict on a pair of lungs."""
+    total = found.right_ml + found.left_ml
+    if total < LEAST_ML:
+        return LungVerdict("failed", [f"hardly any lung was found ({total:.0f} ml): this may not be a chest CT"])
+    reasons = []
+    failed = False
+    partial = found.open_first or found.open_last
+    if found.open_first and found.open_last:
+        reasons.append("the lungs continue beyond the first and the last slice: part of them is not in the scan")
+    elif found.open_first:
+        reasons.append("the lungs continue below the first slice: their bases are not in the scan")
+    elif found.open_last:
+        reasons.append("the lungs continue above the last slice: their tops are not in the scan")
+    small, large = min(found.right_ml, found.left_ml), max(found.right_ml, found.left_ml)
+    if small < 0.1 * large:
+        reasons.append(f"only the {'right' if found.right_ml > found.left_ml else 'left'} lung was found")
+    elif not SYMMETRY[0] <= found.left_ml / found.right_ml <= SYMMETRY[1]:
+        reasons.append(f"the lungs differ much in size (right {found.right_ml:.0f} ml, left {found.left_ml:.0f} ml)")
+    if total < WHOLE_ML[0] and not partial:
+        reasons.append(f"the lungs are small ({total:.0f} ml)")
+    if total > WHOLE_ML[1]:
+        reasons.append(f"the lungs are larger than lungs are ({total:.0f} ml)")
+        failed = True
+    if found.outside_share > LEAK_SHARE:
+        reasons.append(f"{100 * found.outside_share:.0f}% of the outline faces the air around the patient")
+        failed = failed or found.outside_share > 5 * LEAK_SHARE
+    return LungVerdict("failed" if failed else "doubtful" if reasons else "ok", reasons)
