@@ -1,0 +1,163 @@
+"""The stage's one door: a path in, a Scan out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LungCADLib.errors import InputError
+from LungCADLib.progress import Progress
+from LungCADLib.readers import volumes
+from LungCADLib.readers.catalog import Catalog, Series, SeriesInfo, catalog, choose, group, refuse_damaged
+from LungCADLib.readers.headers import read_header
+from LungCADLib.readers.orient import upright
+from LungCADLib.readers.plausible import MIN_LUNG_ML, check, lung_ml
+from LungCADLib.readers.stack import build
+from LungCADLib.scan import Geometry, Header, Scan
+
+# Reading headers takes about this part of reading a folder.
+_HEADERS_PART = 0.3
+_ARCHIVES = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip"}
+
+
+def list_series(path: Path) -> list[SeriesInfo]:
+    """Every DICOM series below a folder, listed by a DICOMDIR, or in one file; the preferred one first.
+
+    Only headers are read. Files that are not DICOM are ignored.
+
+    Raises
+    ------
+    InputError
+        If the path does not exist or cannot be opened.
+    """
+    return catalog(Path(path)).infos()
+
+
+def read_scan(path: Path, series: str | None = None, progress: Progress | None = None) -> Scan:
+    """A chest CT from a DICOM folder, DICOMDIR or file, or from a NRRD, NIfTI or MetaImage file.
+
+    Parameters
+    ----------
+    path
+        A folder is searched with everything below it. For one DICOM slice the series it belongs to is read from its
+        folder.
+    series
+        Series Instance UID to read. Without it the best CT is chosen: of the chest, axial, not derived; then by
+        coverage (up to 300 mm), thin slices and a soft kernel, where 50 mm of coverage weigh as much as 1.25 mm of
+        thickness and a sharp kernel costs half of that. The choice is named in the scan's warnings.
+    progress
+        Told how far reading is, within the caller's stage.
+
+    Returns
+    -------
+    Scan
+        int16 HU in (z, y, x) with z toward the head, y toward the back and x toward the left as nearly as the
+        acquisition allows. `files` are in the order of the slices as acquired; after a sagittal or coronal stack, or
+        where gaps were filled, there is not one file per z.
+
+    Raises
+    ------
+    InputError
+        If there is no readable chest CT; the message is one sentence that names the file and the reason.
+    """
+    path, progress = Path(path), progress or Progress()
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if path.is_file() and volumes.kind(path):
+        scan = _from_volume(path)
+    else:
+        scan = _from_dicom(path, series, progress)
+    progress.update(1.0)
+    if lung_ml(scan.hu, scan.geometry) < MIN_LUNG_ML:
+        scan = replace(scan, warnings=(*scan.warnings, "No lung-like air was found in the scan; is this a chest CT?"))
+    return scan
+
+
+def _from_volume(path: Path) -> Scan:
+    try:
+        volume = volumes.read_volume(path)
+    except PermissionError:
+        raise InputError(f"{path} cannot be opened: permission denied.") from None
+    hu, geometry = upright(volume.hu, volume.geometry)
+    return Scan(hu, geometry, Header(source=str(path)), warnings=tuple(volume.warnings))
+
+
+def _from_dicom(path: Path, uid: str | None, progress: Progress) -> Scan:
+    found = _look(path, progress)
+    if path.is_file() and path.name.upper() != "DICOMDIR" and uid is None and found.series:
+        uid = _uid_of(path)
+    chosen, warnings = choose(found, uid)
+    refuse_damaged(found, chosen)
+    hu, geometry, more = _build(chosen, progress)
+    first = chosen.first
+    assert chosen.stack is not None
+    frame = chosen.stack.frames[0]
+    if first.lossy:
+        warnings.append("The images were compressed with loss; small differences in HU are not real.")
+    if chosen.repeats:
+        warnings.append(f"{chosen.repeats} copies of files that are there already were ignored.")
+    return Scan(
+        hu=hu,
+        geometry=geometry,
+        header=replace(first.header, source=str(path), slice_thickness_mm=frame.thickness),
+        files=tuple(dict.fromkeys(str(f.file) for f in chosen.stack.frames)),
+        warnings=(*warnings, *more),
+    )
+
+
+def _look(path: Path, progress: Progress) -> Catalog:
+    """The catalog of the path; for one single-slice file, of the files beside it."""
+    if path.is_file() and path.name.upper() != "DICOMDIR":
+        header = read_header(path)
+        if header is None:
+            raise InputError(_not_an_image(path))
+        if len(header.frames) == 1:
+            beside = [
+                file for file in sorted(path.parent.iterdir()) if file.is_file() and not file.name.startswith(".")
+            ]
+            return _catalog_of(path, beside, header.series_uid)
+    return catalog(path, lambda done: progress.update(_HEADERS_PART * done))
+
+
+def _catalog_of(path: Path, files: list[Path], uid: str) -> Catalog:
+    """The catalog of one series among some files."""
+    found = Catalog(path)
+    headers = []
+    for file in files:
+        try:
+            header = read_header(file)
+        except InputError as error:
+            found.damaged[file] = str(error)
+            continue
+        if header is not None and header.series_uid == uid:
+            headers.append(header)
+    found.series = group(headers)
+    return found
+
+
+def _uid_of(path: Path) -> str | None:
+    header = read_header(path)
+    return header.series_uid if header else None
+
+
+def _not_an_image(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    for magic, name in _ARCHIVES.items():
+        if start.startswith(magic):
+            return f"{path} is a {name} archive; unpack it and give the folder."
+    return f"{path} is not a CT image that can be read; give DICOM, NRRD, NIfTI or MetaImage."
+
+
+def _build(chosen: Series, progress: Progress) -> tuple[NDArray[np.int16], Geometry, tuple[str, ...]]:
+    assert chosen.stack is not None
+    hu, geometry, warnings = build(
+        chosen.stack, lambda done: progress.update(_HEADERS_PART + (1 - _HEADERS_PART) * done)
+    )
+    try:
+        check(hu, float(hu.min()), float(hu.max()))
+    except InputError as error:
+        raise InputError(f"Series {chosen.uid} in {chosen.first.file.parent} is not a chest CT: {error}.") from None
+    hu, geometry = upright(hu, geometry)
+    return hu, geometry, warnings
