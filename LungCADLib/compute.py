@@ -32,8 +32,8 @@ def choose_device(name: Device) -> str:
         return next((device for device, is_there in there.items() if is_there), "cpu")
     if not there[name]:
         raise InputError(
-            f"Device {name} is not available here (PyTorch {torch.__version__}); use --device cpu, or install a PyTorch "
-            "build for this machine's GPU."
+            f"Device {name} is not available here (PyTorch {torch.__version__}); use cpu, or install a PyTorch build "
+            "for this machine's GPU."
         )
     return name
 
