@@ -5,7 +5,17 @@ thickness. It may not stand for patients: sensitivity and false marks on a phant
 """
 
 from LungCADLib.phantom.make import Phantom, make_phantom, small_phantom
-from LungCADLib.phantom.nodules import NoduleSpec, TrueNodule, sample_nodules
+from LungCADLib.phantom.nodules import NoduleSpec, TrueNodule
+from LungCADLib.phantom.sample import DEMO_NODULES, sample_nodules
 from LungCADLib.phantom.write import write_phantom
 
-__all__ = ["NoduleSpec", "Phantom", "TrueNodule", "make_phantom", "sample_nodules", "small_phantom", "write_phantom"]
+__all__ = [
+    "DEMO_NODULES",
+    "NoduleSpec",
+    "Phantom",
+    "TrueNodule",
+    "make_phantom",
+    "sample_nodules",
+    "small_phantom",
+    "write_phantom",
+]

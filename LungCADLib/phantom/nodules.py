@@ -23,9 +23,6 @@ SOLID_HU, GROUND_GLASS_HU, CALCIUM_HU, FAT_HU = 35.0, -600.0, 520.0, -85.0
 SOLID_CORE = 0.5
 """Radius of a part-solid nodule's core over the nodule's, where nobody asks otherwise."""
 
-# Share of LIDC nodules read by three or four readers: maximum diameter percentiles and characteristics.
-DIAMETER_PERCENTILES = ((1, 5, 25, 50, 75, 95, 99), (4.0, 5.6, 7.0, 9.1, 13.5, 28.3, 30.0))
-NON_SOLID_SHARE, PART_SOLID_SHARE, SPICULATED_SHARE, CALCIFIED_SHARE, FAT_SHARE = 0.052, 0.075, 0.098, 0.112, 0.01
 SUBSAMPLE_MM = 0.3
 
 
@@ -147,6 +144,19 @@ class Drawing:
     share: NDArray[np.float32]
     hu: NDArray[np.float32]
     inside: NDArray[np.float32]
+
+    def add_to(self, plane: NDArray[np.float32], k: int, corner: tuple[int, int]) -> None:
+        """Paint slice `k` onto a part of that slice whose first voxel is `corner` (y, x)."""
+        (z0, y0, x0), (nz, ny, nx) = self.start, self.share.shape
+        if not z0 <= k < z0 + nz:
+            return
+        top, left = y0 - corner[0], x0 - corner[1]
+        rows = slice(max(-top, 0), min(ny, plane.shape[0] - top))
+        columns = slice(max(-left, 0), min(nx, plane.shape[1] - left))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return
+        part = plane[rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
+        part += self.share[k - z0, rows, columns] * (self.hu[k - z0, rows, columns] - part)
 
 
 def sphere_points(count: int) -> A:
@@ -273,35 +283,3 @@ def main_hu(spec: NoduleSpec) -> float:
     if spec.hu is not None:
         return float(spec.hu)
     return GROUND_GLASS_HU if spec.density in ("non-solid", "part-solid") else SOLID_HU
-
-
-def sample_nodules(rng: np.random.Generator, count: int) -> list[NoduleSpec]:
-    """Nodules as LIDC's readers describe them: size, density, calcification and spiculation by their frequencies.
-
-    A tenth is juxtapleural and a tenth juxtavascular at least; the frequency of attachment is ours.
-    """
-    specs = []
-    for _ in range(count):
-        size = float(np.interp(rng.uniform(1, 99), *DIAMETER_PERCENTILES))
-        ratios = np.array([1.0, rng.uniform(0.72, 1.0), rng.uniform(0.72, 1.0)])
-        axes: Xyz = tuple(round(float(v), 2) for v in np.maximum(size * ratios, 3.5))  # type: ignore[assignment]
-        shares = [NON_SOLID_SHARE, PART_SOLID_SHARE, CALCIFIED_SHARE, FAT_SHARE]
-        kinds: list[Density] = ["non-solid", "part-solid", "calcified", "fat-containing", "solid"]
-        density = kinds[int(np.searchsorted(np.cumsum(shares), rng.uniform()))]
-        if density == "fat-containing":
-            axes = tuple(max(a, 9.0) for a in axes)  # type: ignore[assignment]
-        calcium: list[Calcification] = ["central", "diffuse", "laminated", "popcorn"]
-        attachment: list[Attachment] = ["isolated", "juxtapleural", "juxtavascular"]
-        specs.append(
-            NoduleSpec(
-                axes,
-                density,
-                attachment[int(rng.choice(3, p=[0.6, 0.22, 0.18]))],
-                calcification=calcium[int(rng.integers(4))] if density == "calcified" else "none",
-                spiculated=bool(
-                    density in ("solid", "part-solid") and size > 7 and rng.uniform() < 1.8 * SPICULATED_SHARE
-                ),
-                lobulated=bool(size > 6 and rng.uniform() < 0.3),
-            )
-        )
-    return specs

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.phantom.anatomy import Anatomy
+from LungCADLib.phantom.anatomy import Anatomy, fissure_distances
 from LungCADLib.phantom.nodules import NoduleSpec
 from LungCADLib.phantom.trees import Trees, distance_to_segments
 from LungCADLib.scan import Geometry
@@ -57,7 +57,7 @@ class Places:
             small = min(spec.axes_mm) / 2
             good = (depth > CONTACT[0] * small) & (depth < CONTACT[1] * small)
         else:
-            good = depth > radius + FROM_WALL_MM
+            good = (depth > radius + FROM_WALL_MM) & (self._from_fissures(points) > radius)
         points = points[good]
         if len(points) == 0:
             raise ValueError(f"no place in the lungs for a nodule of {2 * radius:g} mm ({spec.attachment})")
@@ -73,6 +73,11 @@ class Places:
             if room > best_room:
                 best, best_room = p, room
         return np.asarray(best)
+
+    def _from_fissures(self, points: A) -> A:
+        oblique, minor = fissure_distances(self.anatomy.build, *points.T)
+        beside_minor = (points[:, 0] < 0) & (oblique > 0)
+        return np.minimum(np.abs(oblique), np.where(beside_minor, np.abs(minor), np.inf))
 
     def _anywhere(self) -> A:
         pick = self._inside[self._rng.integers(len(self._inside), size=TRIES)]

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.phantom.anatomy import Anatomy, Build, fissure_distances
+from LungCADLib.phantom.anatomy import Anatomy, fissure_distances
+from LungCADLib.phantom.build import Build
 from LungCADLib.scan import Geometry
 
 A = NDArray[np.float64]
+
+BALANCE = 0.4
+LEAF_RADIUS_MM, ROOT_RADIUS_MM = 0.45, 4.5
+SMALLEST_AIRWAY_ARTERY_MM = 1.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,7 @@ class Tree:
     radii: A
 
     def segments(self) -> tuple[A, A, A, A]:
-        """Starts (m, 3), ends (m, 3) and the radius at each, root excluded; a child never starts thicker than it ends
-        at its parent."""
+        """Starts (m, 3), ends (m, 3) and the radius at each; a branch starts little thicker than it ends."""
         child = np.arange(1, len(self.points))
         parent = self.parents[child]
         start_radius = np.where(
@@ -69,7 +73,7 @@ def distance_to_segments(point: A, start: A, end: A) -> A:
     return np.asarray(np.linalg.norm(start + t[:, None] * along - point, axis=1))
 
 
-def grow(root: A, points: A, leaf_radius: float, root_radius: float, balance: float = 0.45) -> Tree:
+def grow(root: A, points: A, leaf_radius: float, root_radius: float, balance: float = BALANCE) -> Tree:
     """A tree from `root` through all `points` (n, 3), LPS mm.
 
     Radii follow Murray's law from `leaf_radius` at the tips and never exceed `root_radius`.
@@ -133,18 +137,19 @@ def scatter(anatomy: Anatomy, side: int, count: int, rng: np.random.Generator) -
     # Crowded points are dropped first (half the mean spacing), so that the lung fills evenly, as it does in life.
     volume = len(inside) * grid.voxel_mm3
     apart = 0.55 * (volume / count) ** (1 / 3)
-    kept = np.empty((0, 3))
+    kept, n = np.empty((count, 3)), 0
     for p in points:
-        if len(kept) == 0 or ((kept - p) ** 2).sum(1).min() > apart**2:
-            kept = np.vstack([kept, p])
-        if len(kept) == count:
+        if n == 0 or ((kept[:n] - p) ** 2).sum(1).min() > apart**2:
+            kept[n] = p
+            n += 1
+        if n == count:
             break
-    return kept
+    return kept[:n]
 
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """Every tree of the chest; an airway's radii are those of its lumen."""
+    """Every tree of the chest; an airway's radii are those of its lumen, and the first airway is the trachea."""
 
     arteries: list[Tree]
     veins: list[Tree]
@@ -167,26 +172,34 @@ def _joined(trees: list[Tree]) -> tuple[A, A, A, A]:
     return a, b, ra, rb
 
 
-def grow_trees(anatomy: Anatomy, rng: np.random.Generator, branches: int = 420) -> Trees:
+def grow_trees(anatomy: Anatomy, rng: np.random.Generator, branches: int = 600) -> Trees:
     """Arteries with their airways, and veins, for both lungs."""
-    arteries, veins, airways = [], [], []
+    arteries, veins, airways = [], [], [_trachea(anatomy.build)]
     for side in (-1, 1):
         hilum = anatomy.build.hilum(side)
-        artery = grow(hilum + (0, -6, 4), scatter(anatomy, side, branches, rng), 0.42, 4.5)
+        artery = grow(
+            hilum + np.array([0, -6, 4]), scatter(anatomy, side, branches, rng), LEAF_RADIUS_MM, ROOT_RADIUS_MM
+        )
         arteries.append(artery)
-        vein_root = hilum + (-side * 8, -12, -22)
-        veins.append(grow(vein_root, scatter(anatomy, side, int(0.8 * branches), rng), 0.42, 4.5, balance=0.35))
+        vein_root = hilum + np.array([-side * 8, -12, -22])
+        veins.append(grow(vein_root, scatter(anatomy, side, int(0.8 * branches), rng), LEAF_RADIUS_MM, ROOT_RADIUS_MM))
         airways.append(_airway(anatomy.build, side, artery, rng))
     return Trees(arteries, veins, airways)
 
 
+def _trachea(build: Build) -> Tree:
+    """From the carina up and forward, out of the scan."""
+    top = build.carina + np.array([0, -14, 0.7 * build.height])
+    return Tree(np.array([build.carina, top]), np.array([0, 0]), np.array([8.5, 9.0]))
+
+
 def _airway(build: Build, side: int, artery: Tree, rng: np.random.Generator) -> Tree:
     """The bronchi of one lung: from the carina to the hilum, then beside the arteries down to a lumen of about 2 mm."""
-    bronchi = artery.keep(artery.radii > 1.15)
+    bronchi = artery.keep(artery.radii > SMALLEST_AIRWAY_ARTERY_MM)
     beside = np.array([-side * 0.35, 0.55, 0.35]) / np.linalg.norm([0.35, 0.55, 0.35])
     lumen = 0.85 * bronchi.radii * rng.uniform(0.9, 1.1)
     points = bronchi.points + beside * (bronchi.radii + 1.45 * lumen + 0.3)[:, None]
-    main = np.array([build.carina, build.carina + 0.55 * (points[0] - build.carina) + (0, 0, 1.5)])
+    main = np.array([build.carina, build.carina + 0.55 * (points[0] - build.carina)])
     return Tree(
         np.vstack([main, points]),
         np.concatenate([[0, 0, 1], bronchi.parents[1:] + 2]),
