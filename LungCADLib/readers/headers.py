@@ -161,7 +161,7 @@ def years(age: str | None) -> int | None:
 
 
 def _bare_dataset(start: bytes) -> bool:
-    """Whether the bytes look like a data set without preamble: group 0002 or 0008, a small element, a plausible size."""
+    """Whether this looks like a data set without preamble: group 0002 or 0008, a small element, a plausible size."""
     if len(start) < 12 or start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
         return False
     return start[4:6].isalpha() or int.from_bytes(start[4:8], "little") < 1024

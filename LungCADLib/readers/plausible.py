@@ -48,7 +48,7 @@ def check_range(low: float, high: float, air_part: float, tissue_part: float) ->
 
 
 def check(hu: NDArray[np.int16], low: float, high: float) -> None:
-    """`check_range` for a volume (z, y, x); `low` and `high` are its extremes before padding was clipped."""
+    """`check_range` for a volume in any order of axes; `low` and `high` are its extremes before clipping."""
     sample = hu[:, ::2, ::2]
     check_range(low, high, float(np.mean(sample < AIR_BELOW_HU)), float(np.mean(sample > TISSUE_ABOVE_HU)))
 

@@ -64,10 +64,8 @@ def read_scan(path: Path, series: str | None = None, progress: Progress | None =
     path, progress = Path(path), progress or Progress()
     if not path.exists():
         raise InputError(f"{path} does not exist.")
-    if path.is_file() and volumes.kind(path):
-        scan = _from_volume(path)
-    else:
-        scan = _from_dicom(path, series, progress)
+    is_volume = path.is_file() and volumes.kind(path)
+    scan = _from_volume(path) if is_volume else _from_dicom(path, series, progress)
     progress.update(1.0)
     if lung_ml(scan.hu, scan.geometry) < MIN_LUNG_ML:
         scan = replace(scan, warnings=(*scan.warnings, "No lung-like air was found in the scan; is this a chest CT?"))
@@ -80,7 +78,7 @@ def _from_volume(path: Path) -> Scan:
     except PermissionError:
         raise InputError(f"{path} cannot be opened: permission denied.") from None
     hu, geometry = upright(volume.hu, volume.geometry)
-    return Scan(hu, geometry, Header(source=str(path)), warnings=tuple(volume.warnings))
+    return Scan(hu, geometry, Header(source=str(path)), warnings=volume.warnings)
 
 
 def _from_dicom(path: Path, uid: str | None, progress: Progress) -> Scan:

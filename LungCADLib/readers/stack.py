@@ -8,6 +8,7 @@ slice a little more than the one before; missing slices leave larger steps.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +175,7 @@ def _same_grid(a: Frame, b: Frame) -> bool:
 
 
 def orientation(frame: Frame) -> str:
-    """`axial`, `coronal`, `sagittal`, or `oblique` when more than 30 degrees from each (a tilted gantry stays axial)."""
+    """`axial`, `coronal`, `sagittal`, or `oblique` when over 30 degrees from each (a tilted gantry stays axial)."""
     if frame.orientation is None:
         return "unknown"
     normal = np.abs(np.cross(frame.orientation[:3], frame.orientation[3:]))
@@ -222,7 +223,7 @@ def _refuse_interleaved(frames: list[Frame], normal: NDArray[np.float64]) -> Non
     for frame in frames:
         places.setdefault(frame.time, []).append(float(np.dot(frame.position or 0, normal)))
     extents = sorted((min(p), max(p)) for p in places.values() if len(p) >= MIN_SLICES)
-    for (low, high), (next_low, next_high) in zip(extents, extents[1:], strict=False):
+    for (low, high), (next_low, next_high) in pairwise(extents):
         overlap = min(high, next_high) - next_low
         if overlap > 0.5 * min(high - low, next_high - next_low):
             raise InputError("it holds several volumes of the same region (4D); export one time point by itself")

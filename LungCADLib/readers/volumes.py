@@ -1,8 +1,6 @@
-"""NRRD, NIfTI and MetaImage files as arrays with their grid."""
+"""NRRD, NIfTI and MetaImage files as HU with their grid."""
 
-import gzip
-import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
-from LungCADLib.readers.headers import one_line
-from LungCADLib.readers.plausible import check_range
+from LungCADLib.readers.nifti import read_nifti
+from LungCADLib.readers.plausible import check
 from LungCADLib.readers.stack import MAX_SPACING_MM, MIN_SLICES, MIN_SPACING_MM
 from LungCADLib.scan import AIR_HU, Geometry
 
@@ -26,15 +24,19 @@ SUFFIXES = {
     ".mha": "MetaImage",
     ".mhd": "MetaImage",
 }
+# Axes this close to perpendicular are so but for rounding in the file.
+PERPENDICULAR = 0.01
+_HEADER_BYTES = 1 << 16
+_META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Volume:
-    """HU (k, j, i), its grid, and warnings."""
+    """int16 HU (k, j, i), its grid, and warnings."""
 
     hu: NDArray[np.int16]
     geometry: Geometry
-    warnings: list[str] = field(default_factory=list)
+    warnings: tuple[str, ...]
 
 
 def kind(path: Path) -> str | None:
@@ -51,27 +53,75 @@ def read_volume(path: Path) -> Volume:
     InputError
         If it is empty, truncated, not 3D, of color, of a shape or spacing that cannot be, holds NaN, or is not HU.
     """
-    size = path.stat().st_size
-    if size == 0:
+    if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
-    warnings = []
+    slope, intercept = 1.0, 0.0
     if kind(path) == "NIfTI":
-        warnings += _nifti_warnings(path)
-    elif kind(path) == "NRRD":
-        warnings += _nrrd_warnings(path)
-    image = _read(path)
-    geometry = Geometry(
-        shape=image.GetSize()[::-1],
-        spacing=image.GetSpacing()[::-1],
-        origin=image.GetOrigin(),
-        direction=np.array(image.GetDirection()).reshape(3, 3),
-    )
-    _check_grid(path, geometry)
+        nifti = read_nifti(path)
+        values, slope, intercept, warnings = nifti.stored, nifti.slope, nifti.intercept, list(nifti.warnings)
+        axes, origin = nifti.affine[:3, :3], nifti.affine[:3, 3]
+    else:
+        warnings = _check_nrrd(path) if kind(path) == "NRRD" else _check_meta(path)
+        image = _read(path)
+        values = _array(image)
+        axes = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+        origin = np.array(image.GetOrigin())
+    geometry = _geometry(path, values.shape, axes, origin)
     try:
-        hu, more = _hounsfield(image)
+        hu, more = _hounsfield(values, slope, intercept)
     except InputError as error:
         raise InputError(f"{path} cannot be read as a chest CT: {error}.") from None
-    return Volume(hu, geometry, warnings + more)
+    return Volume(hu, geometry, (*warnings, *more))
+
+
+def _geometry(path: Path, shape: tuple[int, ...], axes: NDArray[np.float64], origin: NDArray[np.float64]) -> Geometry:
+    """The grid whose i, j and k index move along the columns of `axes` (LPS, mm)."""
+    if min(shape) < MIN_SLICES:
+        text = " x ".join(str(n) for n in shape[::-1])
+        raise InputError(f"{path} has {text} voxels, and at least {MIN_SLICES} slices are needed.")
+    if not np.isfinite(axes).all() or not np.isfinite(origin).all():
+        raise InputError(f"{path} has a spacing or origin that is not a number; correct its header.")
+    spacing = np.linalg.norm(axes, axis=0)
+    if not MIN_SPACING_MM <= spacing.min() <= spacing.max() <= MAX_SPACING_MM:
+        text = " x ".join(f"{s:g}" for s in spacing)
+        raise InputError(f"{path} has a voxel spacing of {text} mm, which is not possible; correct its header.")
+    direction = axes / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=PERPENDICULAR):
+        raise InputError(f"{path} has axes that are not perpendicular (a tilted gantry?); resample it to a plain grid.")
+    left, _, right = np.linalg.svd(direction)
+    exact = np.allclose(direction.T @ direction, np.eye(3), atol=1e-6)
+    return Geometry(
+        shape=(shape[0], shape[1], shape[2]),
+        spacing=(float(spacing[2]), float(spacing[1]), float(spacing[0])),
+        origin=(float(origin[0]), float(origin[1]), float(origin[2])),
+        direction=direction if exact else left @ right,
+    )
+
+
+def _hounsfield(values: NDArray, slope: float, intercept: float) -> tuple[NDArray[np.int16], list[str]]:
+    """int16 HU of values of any number type; the reason in an InputError where that cannot be."""
+    warnings = []
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2 and slope == 1 and values.max() > np.iinfo(np.int16).max:
+        values = values.view(values.dtype.str.replace("u", "i"))
+        warnings.append("The file says its values are unsigned, but they are signed HU; they were read as signed.")
+    hu = np.empty(values.shape, np.int16)
+    low, high, bad = np.inf, -np.inf, 0
+    for k, plane in enumerate(values):
+        if slope != 1 or intercept != 0:
+            plane = plane * np.float64(slope) + intercept
+        if plane.dtype.kind == "f":
+            bad += int(np.count_nonzero(~np.isfinite(plane)))
+            if bad:
+                continue
+            low, high = min(low, float(plane.min())), max(high, float(plane.max()))
+            plane = np.rint(plane)
+        else:
+            low, high = min(low, int(plane.min())), max(high, int(plane.max()))
+        hu[k] = np.clip(plane, AIR_HU, np.iinfo(np.int16).max)
+    if bad:
+        raise InputError(f"{bad} of its voxels are not numbers (NaN or infinite); replace them, air is {AIR_HU}")
+    check(hu, low, high)
+    return hu, warnings
 
 
 def _read(path: Path) -> "SimpleITK.Image":
@@ -89,19 +139,25 @@ def _read(path: Path) -> "SimpleITK.Image":
         return image if image.GetDimension() == 3 else image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
     except InputError:
         raise
-    except MemoryError:
-        raise InputError(f"{path} does not fit into memory; crop it to the chest.") from None
     except Exception as error:  # ITK raises RuntimeError for everything
-        raise InputError(f"{path} is damaged, truncated or not {kind(path)} ({_itk_reason(error)}).") from None
+        raise InputError(f"{path} is damaged, truncated or not {kind(path)}{_itk_reason(error)}.") from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
+def _array(image: "SimpleITK.Image") -> NDArray:
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(image)
+
+
 def _itk_reason(error: Exception) -> str:
-    """The last line of ITK's message, which is the one that says something."""
+    """The part of ITK's message that says something, in parentheses; nothing where there is none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else one_line(error)
-    return text.split("): ")[-1].rstrip(". ")
+    text = lines[-1].split(": ")[-1].rstrip(". ") if lines else ""
+    if "change spacing" in text:
+        return " (it has a voxel spacing of zero)"
+    return "" if not text or text.startswith(("Unable to determine", "No such file")) else f" ({text})"
 
 
 def _check_dimensions(path: Path, reader: "SimpleITK.ImageFileReader") -> None:
@@ -112,89 +168,62 @@ def _check_dimensions(path: Path, reader: "SimpleITK.ImageFileReader") -> None:
         raise InputError(f"{path} is a {len(size)}D picture; give the 3D volume.")
     if len(size) > 3 and max(size[3:]) > 1:
         raise InputError(f"{path} is {len(size)}D with {size[3]} volumes; export one volume by itself.")
-    if min(size[:3]) < MIN_SLICES:
-        shape = " x ".join(str(n) for n in size[:3])
-        raise InputError(f"{path} has {shape} voxels, and at least {MIN_SLICES} slices are needed.")
 
 
-def _check_grid(path: Path, geometry: Geometry) -> None:
-    spacing = geometry.spacing
-    if not np.isfinite(spacing).all() or not np.isfinite(geometry.origin).all():
-        raise InputError(f"{path} has a spacing or origin that is not a number; correct its header.")
-    if not MIN_SPACING_MM <= min(spacing) <= max(spacing) <= MAX_SPACING_MM:
-        text = " x ".join(f"{s:g}" for s in spacing)
-        raise InputError(
-            f"{path} has a voxel spacing of {text} mm (z, y, x), which is not possible; correct its header."
-        )
-    direction = np.asarray(geometry.direction)
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=0.01):
-        raise InputError(
-            f"{path} has axes that are not perpendicular (a tilted gantry?); resample it onto a cubic grid."
-        )
-
-
-def _hounsfield(image: "SimpleITK.Image") -> tuple[NDArray[np.int16], list[str]]:
-    """int16 HU of an image of any number type; the reason in an InputError where that cannot be."""
-    import SimpleITK as sitk
-
-    values = sitk.GetArrayViewFromImage(image)
-    warnings = []
-    if values.dtype == np.uint16 and values.max() > np.iinfo(np.int16).max:
-        values = values.view(np.int16)
-        warnings.append("The file says its values are unsigned, but they are signed HU; they were read as signed.")
-    low, high = _extremes(values)
-    out = np.empty(values.shape, np.int16)
-    air = tissue = 0.0
-    for k, plane in enumerate(values):
-        rounded = np.rint(plane) if plane.dtype.kind == "f" else plane
-        out[k] = np.clip(rounded, AIR_HU, np.iinfo(np.int16).max)
-    from LungCADLib.readers.plausible import AIR_BELOW_HU, TISSUE_ABOVE_HU
-
-    sample = out[:, ::2, ::2]
-    air, tissue = float(np.mean(sample < AIR_BELOW_HU)), float(np.mean(sample > TISSUE_ABOVE_HU))
-    check_range(low, high, air, tissue)
-    return out, warnings
-
-
-def _extremes(values: NDArray) -> tuple[float, float]:
-    if values.dtype.kind == "f":
-        bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in values)
-        if bad:
-            raise InputError(f"{bad} of its voxels are not numbers (NaN or infinite); replace them, air is {AIR_HU}")
-    return float(values.min()), float(values.max())
-
-
-def _nifti_warnings(path: Path) -> list[str]:
-    """What the NIfTI-1 header (or NIfTI-2) leaves open: sform_code and qform_code both 0 mean no orientation."""
-    try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            start = stream.read(540)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} is damaged or truncated ({one_line(error)}); copy it again.") from None
-    if len(start) < 348:
-        raise InputError(f"{path} is truncated: a NIfTI header is 348 bytes long; copy it again.")
-    for order in "<>":
-        if struct.unpack_from(order + "i", start)[0] == 348:
-            pixdim = struct.unpack_from(order + "8f", start, 76)[1:4]
-            qform, sform = struct.unpack_from(order + "2h", start, 252)
-            break
-        if struct.unpack_from(order + "i", start)[0] == 540 and len(start) == 540:
-            pixdim = struct.unpack_from(order + "8d", start, 104)[1:4]
-            qform, sform = struct.unpack_from(order + "2i", start, 344)
-            break
-    else:
-        raise InputError(f"{path} is not NIfTI: its header does not begin with its own length; check the file.")
-    if not np.isfinite(pixdim).all() or min(abs(p) for p in pixdim) == 0:
-        raise InputError(f"{path} has a voxel spacing of zero in its header (pixdim); correct its header.")
-    if qform <= 0 and sform <= 0:
-        return ["The file does not say how it lies in the patient (no sform, no qform); left and right are a guess."]
-    return []
-
-
-def _nrrd_warnings(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        header = stream.read(65536).split(b"\n\n")[0].replace(b"\r", b"").decode("latin-1").lower()
-    names = {line.split(":")[0].strip() for line in header.split("\n") if ":" in line}
-    if names and not names & {"space", "space directions"}:
+def _check_nrrd(path: Path) -> list[str]:
+    """What a NRRD header leaves open (http://teem.sourceforge.net/nrrd/format.html)."""
+    fields, _ = _fields(path, ":")
+    if not fields:
+        raise InputError(f"{path} is damaged or not NRRD; copy it again.")
+    if "spacings" not in fields and "space directions" not in fields:
+        raise InputError(f"{path} does not say its voxel spacing (no space directions); export it again.")
+    if "space" not in fields:
         return ["The file does not say how it lies in the patient (no space); left and right are a guess."]
     return []
+
+
+def _check_meta(path: Path) -> list[str]:
+    """Refuse what MetaIO would report only on the terminal: a header without sizes, missing or short data."""
+    fields, header_bytes = _fields(path, "=")
+    if "dimsize" not in fields or "elementdatafile" not in fields:
+        raise InputError(
+            f"{path} is damaged, truncated or not MetaImage (no DimSize or ElementDataFile in its header)."
+        )
+    if "elementspacing" not in fields and "elementsize" not in fields:
+        raise InputError(f"{path} does not say its voxel spacing (no ElementSpacing); export it again.")
+    data_file = fields["elementdatafile"]
+    local = data_file.upper() == "LOCAL"
+    holder = path if local else path.parent / data_file
+    if not holder.is_file():
+        # A list or a pattern of slice files: MetaIO knows these.
+        if data_file.upper().startswith("LIST") or "%" in data_file:
+            return []
+        raise InputError(f"The data file {holder} of {path} is missing; copy both.")
+    size = _META_BYTES.get(fields.get("elementtype", "").removeprefix("MET_").upper())
+    if size and fields.get("compresseddata", "false").lower() != "true":
+        wanted = size * int(np.prod([int(n) for n in fields["dimsize"].split()], dtype=np.int64))
+        wanted *= int(fields.get("elementnumberofchannels", "1"))
+        if holder.stat().st_size < wanted:
+            raise InputError(
+                f"{holder} is truncated: {holder.stat().st_size} of {wanted} bytes are there; copy it again."
+            )
+    return []
+
+
+def _fields(path: Path, separator: str) -> tuple[dict[str, str], int]:
+    """The `name separator value` lines of a text header, names in lower case, and the header's length in bytes.
+
+    A NRRD header ends with an empty line, a MetaImage header with ElementDataFile.
+    """
+    with path.open("rb") as stream:
+        lines = stream.read(_HEADER_BYTES).decode("latin-1").splitlines(keepends=True)
+    fields: dict[str, str] = {}
+    length = 0
+    for line in lines:
+        length += len(line)
+        name, found, value = line.partition(separator)
+        if found:
+            fields[name.strip().lower()] = value.lstrip("= ").strip()
+        if name.strip().lower() == "elementdatafile" or (separator == ":" and not line.strip()):
+            break
+    return fields, length
