@@ -11,6 +11,12 @@ BENIGN_SHAPE_SOLIDITY = 0.85
 
 SUBSOLID = ("part-solid", "non-solid")
 
+MASS_ABOVE_MM = 30.0
+"""Fleischner and BTS define a nodule as at most 3 cm."""
+
+MASS_NOTE = "longer than 30 mm, a mass rather than a nodule: refer without waiting for follow-up"
+FISSURE_NOTE = "candidate perifissural lymph node: no follow-up if the reader confirms a typical one"
+
 
 def assess(nodules: list[Nodule], patient: Patient, *, lungs_evaluable: bool = True) -> Exam:
     """Fill in each nodule's risks and guideline advice, in place, and say what they mean for the scan.
@@ -44,6 +50,7 @@ def assess(nodules: list[Nodule], patient: Patient, *, lungs_evaluable: bool = T
             calcification=nodule.calcification,
             spiculated=nodule.margin.spiculated,
         )
+        _add_notes(nodule, nodule.fleischner)
     order = sorted(nodules, key=_suspicion, reverse=True)
     for nodule in order[1:]:
         herder = nodule.risk["herder"]
@@ -59,6 +66,7 @@ def assess(nodules: list[Nodule], patient: Patient, *, lungs_evaluable: bool = T
             nodule.risk["herder"],
             calcification=nodule.calcification,
         )
+        _add_notes(nodule, nodule.bts)
     return Exam(
         lung_rads.examination(
             [(nodule.id, nodule.lung_rads) for nodule in order if nodule.lung_rads], lungs_evaluable=lungs_evaluable
@@ -92,6 +100,16 @@ def _finding(nodule: Nodule) -> lung_rads.Finding:
         benign_shape=nodule.shape.solidity >= BENIGN_SHAPE_SOLIDITY,
         spiculated=nodule.margin.spiculated,
     )
+
+
+def _add_notes(nodule: Nodule, advice: Advice) -> None:
+    """Say beside follow-up advice what its table does not cover."""
+    if advice.category in (fleischner.ACTIONS[0], fleischner.NONE, "discharge"):
+        return
+    if nodule.long_axis_mm > MASS_ABOVE_MM:
+        advice.reason += f"; {MASS_NOTE}"
+    if nodule.location.perifissural_candidate and nodule.density not in SUBSOLID:
+        advice.reason += f"; {FISSURE_NOTE}"
 
 
 def _smooth(nodule: Nodule) -> bool:
