@@ -1,0 +1,71 @@
+"""Study <-> MRML nodes. The only package that imports `slicer` and `vtk`, and only when one of these is called."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from LungCADLib.scan import Scan
+from LungCADLib.study import Study
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene
+
+    from LungCADLib.scene.nodes import StudyNodes
+
+
+class SceneUnavailable(ImportError):
+    """Slicer's classes cannot be imported. The message says in one sentence how to get them."""
+
+    def __init__(self) -> None:
+        super().__init__('No scene.mrb was written because slicer-core is missing: pip install "lungcadlib[scene]".')
+
+
+def add_study(
+    scene: "vtkMRMLScene", study: Study, scan: Scan, volume: "vtkMRMLScalarVolumeNode | None" = None
+) -> "StudyNodes":
+    """Add a study to a scene as nodes; see `LungCADLib.scene.nodes.add_study`."""
+    _require_slicer()
+    from LungCADLib.scene import nodes
+
+    return nodes.add_study(scene, study, scan, volume)
+
+
+def read_study(scene: "vtkMRMLScene") -> Study:
+    """The study a scene holds; see `LungCADLib.scene.nodes.read_study`."""
+    _require_slicer()
+    from LungCADLib.scene import nodes
+
+    return nodes.read_study(scene)
+
+
+def write_scene(study: Study, scan: Scan, path: Path) -> None:
+    """Write a scene bundle that Slicer opens, with the CT, in a scene made for this alone.
+
+    Parameters
+    ----------
+    study
+        What was found, with its masks.
+    scan
+        The scan it was found in.
+    path
+        The `.mrb` file; the folder inside the bundle takes its name.
+
+    Raises
+    ------
+    SceneUnavailable
+        If `slicer` cannot be imported.
+    OSError
+        If the file cannot be written.
+    InputError
+        If the study carries no masks.
+    """
+    _require_slicer()
+    from LungCADLib.scene import bundle
+
+    bundle.write_scene(study, scan, path)
+
+
+def _require_slicer() -> None:
+    try:
+        import slicer  # noqa: F401
+    except ImportError:
+        raise SceneUnavailable from None

@@ -1,0 +1,259 @@
+"""A study as MRML nodes, and back. Positions turn from LPS to RAS here and nowhere else."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonCore import VTK_ENCODING_UTF_8, vtkDoubleArray, vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkImageData, vtkTable
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+from LungCADLib.columns import COLUMNS, Column, as_text, rows
+from LungCADLib.errors import InputError
+from LungCADLib.masks import BoxMask, LungLabel, Masks
+from LungCADLib.pictures import LUNG_WINDOW
+from LungCADLib.scan import Geometry, Scan
+from LungCADLib.scene.hierarchy import place_under_study
+from LungCADLib.segments import LUNG_SEGMENT_IDS, NODULE_SEGMENT_PREFIX, TERMINOLOGY_TAG, Layer, Segment, segments
+from LungCADLib.study import Nodule, ScanInfo, Study
+
+LABELMAP = "Binary labelmap"
+STUDY_ATTRIBUTE = "LungCAD.Study"
+"""On the text node that holds the study's JSON; its value is the schema version."""
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_NODULE_FILL, _LUNG_FILL = 0.25, 0.0
+
+
+@dataclass(frozen=True)
+class StudyNodes:
+    """The nodes of one study. `text` holds its JSON and refers to the others by the names of these fields."""
+
+    volume: Any
+    segmentation: Any
+    table: Any
+    centers: Any
+    text: Any
+
+
+def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> StudyNodes:
+    """Add a study to a scene as nodes.
+
+    Parameters
+    ----------
+    scene
+        A `vtkMRMLScene`: Slicer's own, or one of `SceneHost`.
+    study
+        What was found, with its masks.
+    scan
+        The scan it was found in.
+    volume
+        The `vtkMRMLScalarVolumeNode` the scan came from; None adds one.
+
+    Returns
+    -------
+    The nodes, all under the volume's study in the subject hierarchy: the volume, one segmentation (lungs, airway and
+    nodules, referring to the volume's geometry), one table with a row per nodule, one list of points at the
+    centers, and the study itself as text.
+
+    Raises
+    ------
+    InputError
+        If the study carries no masks; nothing is added then.
+    """
+    table_of_segments, layers = segments(study)
+    if volume is None:
+        volume = _add_volume(scene, scan)
+    nodes = StudyNodes(
+        volume,
+        _add_segmentation(scene, table_of_segments, layers, scan.geometry, volume),
+        _add_table(scene, study.nodules),
+        _add_centers(scene, study.nodules),
+        _add_text(scene, study),
+    )
+    for role in ("volume", "segmentation", "table", "centers"):
+        nodes.text.SetNodeReferenceID(role, getattr(nodes, role).GetID())
+    place_under_study(scene, volume, [nodes.segmentation, nodes.table, nodes.centers, nodes.text], scan.header)
+    return nodes
+
+
+def read_study(scene: Any) -> Study:
+    """The study a scene holds (the one added last), with the masks its segmentation has now.
+
+    Raises
+    ------
+    InputError
+        If the scene holds no study, or its segmentation was moved onto another grid.
+    """
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTextNode")
+    texts = [scene.GetNthNodeByClass(index, "vtkMRMLTextNode") for index in range(count)]
+    found = [text for text in texts if text.GetAttribute(STUDY_ATTRIBUTE)]
+    if not found:
+        raise InputError("This scene holds no LungCAD study; analyze the scan first.")
+    text = found[-1]
+    study = Study.from_json(text.GetText())
+    segmentation = text.GetNodeReference("segmentation")
+    if segmentation is not None:
+        study.masks = _read_masks(segmentation.GetSegmentation(), study)
+    return study
+
+
+def ijk_to_ras(geometry: Geometry) -> NDArray[np.float64]:
+    """4 x 4: from voxel index (x, y, z) to RAS in mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.asarray(geometry.direction) * np.array(geometry.spacing[::-1])
+    matrix[:3, 3] = geometry.origin
+    return LPS_TO_RAS @ matrix
+
+
+def to_ras(lps: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A position in RAS, mm."""
+    return -lps[0], -lps[1], lps[2]
+
+
+def _vtk_matrix(array: NDArray[np.float64]) -> vtkMatrix4x4:
+    matrix = vtkMatrix4x4()
+    matrix.DeepCopy(array.ravel().tolist())
+    return matrix
+
+
+def _add_volume(scene: Any, scan: Scan) -> Any:
+    # Node names become file names inside a bundle, and an "&" there makes Slicer write a scene it cannot read.
+    name = re.sub(r"[^A-Za-z0-9 ._-]+", "_", scan.header.series_description or "").strip(" ._")
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name or "CT")
+    image = vtkImageData()
+    image.SetDimensions(scan.hu.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(scan.hu.ravel(), deep=True))
+    volume.SetIJKToRASMatrix(_vtk_matrix(ijk_to_ras(scan.geometry)))
+    volume.SetAndObserveImageData(image)
+    volume.CreateDefaultDisplayNodes()
+    display = volume.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(LUNG_WINDOW[1], LUNG_WINDOW[0])
+    return volume
+
+
+def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geometry: Geometry, volume: Any) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} LungCAD")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(LABELMAP)
+    images = [_oriented_image(layer, geometry) for layer in layers]
+    display = node.GetDisplayNode()
+    for entry in table:
+        segment = slicer.vtkSegment()
+        segment.SetName(entry.name)
+        segment.SetColor(entry.color)
+        segment.SetLabelValue(entry.label)
+        segment.SetTag(TERMINOLOGY_TAG, entry.terminology)
+        segment.AddRepresentation(LABELMAP, images[entry.layer])
+        segmentation.AddSegment(segment, entry.id)
+        display.SetSegmentOpacity2DFill(entry.id, _LUNG_FILL if entry.lesion_id is None else _NODULE_FILL)
+    return node
+
+
+def _oriented_image(layer: Layer, geometry: Geometry) -> Any:
+    """A layer as Slicer's labelmap: the scan's grid, its extent the layer's box."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent([bound for s in layer.box[::-1] for bound in (s.start, s.stop - 1)])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(layer.labels).ravel(), deep=True))
+    image.SetImageToWorldMatrix(_vtk_matrix(ijk_to_ras(geometry)))
+    return image
+
+
+def _add_table(scene: Any, nodules: list[Nodule]) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "LungCAD nodules")
+    table = vtkTable()
+    cells = rows(nodules)
+    for index, column in enumerate(COLUMNS):
+        table.AddColumn(_table_column(column, [row[index] for row in cells]))
+    node.SetAndObserveTable(table)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    for column in COLUMNS:
+        if column.unit:
+            node.SetColumnUnitLabel(column.name, column.unit)
+        node.SetColumnDescription(column.name, column.description)
+    return node
+
+
+def _table_column(column: Column, cells: list[Any]) -> Any:
+    """Numbers as doubles with NaN where there is none, everything else as text."""
+    array: Any = vtkDoubleArray() if column.kind is float else vtkStringArray()
+    array.SetName(column.name)
+    for cell in cells:
+        if column.kind is float:
+            array.InsertNextValue(np.nan if cell is None else cell)
+        else:
+            array.InsertNextValue(as_text(cell))
+    return array
+
+
+def _add_centers(scene: Any, nodules: list[Nodule]) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "LungCAD centers")
+    node.CreateDefaultDisplayNodes()
+    for nodule in nodules:
+        index = node.AddControlPoint(to_ras(nodule.center_lps_mm), nodule.id)
+        node.SetNthControlPointDescription(index, nodule.location.description)
+        node.SetNthControlPointLocked(index, True)
+    return node
+
+
+def _add_text(scene: Any, study: Study) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLTextNode", "LungCAD study")
+    node.SetEncoding(VTK_ENCODING_UTF_8)
+    node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
+    node.SetText(study.to_json())
+    node.SetAttribute(STUDY_ATTRIBUTE, study.schema_version)
+    return node
+
+
+def _read_masks(segmentation: Any, study: Study) -> Masks:
+    geometry = _geometry(study.scan)
+    masks = Masks(geometry, np.zeros(geometry.shape, np.uint8))
+    for id_ in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(id_)
+        mask = _read_mask(segment, geometry)
+        if mask is None:
+            continue
+        if id_ in LUNG_SEGMENT_IDS:
+            masks.lungs[mask.box][mask.mask] = LungLabel(LUNG_SEGMENT_IDS.index(id_) + 1)
+        elif id_.startswith(NODULE_SEGMENT_PREFIX):
+            masks.nodules[id_.removeprefix(NODULE_SEGMENT_PREFIX)] = mask
+    return masks
+
+
+def _geometry(info: ScanInfo) -> Geometry:
+    return Geometry(info.shape, info.spacing_mm, info.origin_lps_mm, np.reshape(info.direction, (3, 3)))
+
+
+def _read_mask(segment: Any, geometry: Geometry) -> BoxMask | None:
+    """A segment's voxels inside the scan; None if it has none."""
+    image = segment.GetRepresentation(LABELMAP)
+    matrix = vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    found = np.reshape([matrix.GetElement(i, j) for i in range(4) for j in range(4)], (4, 4))
+    if not np.allclose(found, ijk_to_ras(geometry), atol=1e-3):
+        raise InputError(
+            f'Segment "{segment.GetName()}" is no longer on the CT\'s grid; resample the segmentation to the CT first.'
+        )
+    bounds = image.GetExtent()
+    shape = [bounds[2 * axis + 1] - bounds[2 * axis] + 1 for axis in (2, 1, 0)]
+    start = np.array([bounds[4], bounds[2], bounds[0]])
+    low = np.maximum(start, 0)
+    high = np.minimum(start + shape, geometry.shape)
+    if (high <= low).any():
+        return None
+    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+    inside = labels[tuple(slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))]
+    mask = inside == segment.GetLabelValue()
+    if not mask.any():
+        return None
+    first: tuple[int, int, int] = tuple(int(v) for v in low)  # type: ignore[assignment]
+    return BoxMask(first, mask).trimmed()
