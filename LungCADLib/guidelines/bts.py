@@ -124,10 +124,11 @@ def after_growth(growth: Growth, months: float, *, volumetric: bool = True) -> A
         Whether volumes were measured (or only diameters, which ask for a second year).
     """
     if growth.verdict == "growing" and growth.doubling_days is not None:
-        days = f"volume doubling time {growth.doubling_days:.0f} days"
-        if growth.doubling_days <= VDT_WORKUP_DAYS:
+        doubling = rounded(growth.doubling_days)
+        days = f"volume doubling time {doubling:.0f} days"
+        if doubling <= VDT_WORKUP_DAYS:
             return _advice(["biopsy", "resection"], f"{days}, ≤400", "Further diagnostic work-up, consider resection.")
-        if growth.doubling_days <= VDT_WATCH_DAYS:
+        if doubling <= VDT_WATCH_DAYS:
             return _advice(["CT surveillance", "biopsy"], f"{days}, 400-600", "Biopsy or further CT surveillance.")
         return _advice(["discharge", "CT surveillance"], f"{days}, >600", "Discharge or further CT surveillance.")
     reason = f"{growth.verdict}, {growth.change:+.0%} in {months:g} months (growth is 25% or more)"
@@ -144,7 +145,7 @@ def urgency(advice: Advice) -> int:
 
 
 def _by_risk(brock: float | None, herder: float | None) -> Action:
-    if brock is None or brock < BROCK_PET:
+    if brock is not None and brock < BROCK_PET:
         return "CT surveillance"
     if herder is None:
         return "PET/CT"
