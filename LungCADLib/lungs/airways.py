@@ -20,6 +20,7 @@ LEAK_ML = 25.0
 MOST_ML = 160.0
 BRONCHUS_MM = 2.5
 """Branches of a smaller radius are left to the lung."""
+IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
 
 
 def airways(hu: NDArray[np.int16], inside: Mask) -> Mask:
@@ -62,9 +63,7 @@ def trachea(hu: NDArray[np.int16], inside: Mask) -> list[tuple[int, int, int]]:
     The longest run of round dark spots of the right size near the middle of the body, each over the next.
     """
     dark = (hu < TRACHEA_HU) & inside
-    labels, count = ndimage.label(
-        dark, structure=np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
-    )
+    labels, count = ndimage.label(dark, structure=IN_PLANE)
     if not count:
         return []
     area = np.bincount(labels.ravel(), minlength=count + 1) * COARSE_MM**2

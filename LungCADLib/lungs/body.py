@@ -39,7 +39,7 @@ def inside_body(hu: NDArray[np.int16]) -> Mask:
         return np.zeros(hu.shape, bool)
     core = closing(labels == sizes.argmax(), WINDPIPE_MM, step)
     seen = field_of_view(half)
-    edge = seen & ~ndimage.binary_erosion(seen, border_value=0)
+    edge = seen & ~ndimage.binary_erosion(seen[0])[None]
     seeds = edge & ~core & (ndimage.uniform_filter(half, 5) < OUTSIDE_HU)
     outside = connected_to(~core & seen, seeds)
     inside = erode(~outside & seen | ~seen, SKIN_MM, step) & seen
@@ -48,7 +48,7 @@ def inside_body(hu: NDArray[np.int16]) -> Mask:
 
 
 def field_of_view(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Where the picture holds data: all of it, or the inscribed circle where the corners are padding; bool (1, y, x)."""
+    """Where the picture holds data: all of it, or the inscribed circle if the corners are padding; bool (1, y, x)."""
     _, height, width = hu.shape
     y, x = np.ogrid[:height, :width]
     radius = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)

@@ -5,25 +5,17 @@ order of steps follows Hu 2001 (doi 10.1109/42.929615) and van Rikxoort 2009 (do
 an optimal threshold, airways out, right from left, then what the wall hides back in.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.lungs.airways import airways
 from LungCADLib.lungs.body import inside_body
-from LungCADLib.lungs.grid import (
-    COARSE_MM,
-    Mask,
-    closing,
-    coarse,
-    components,
-    connected_to,
-    dilate,
-    erode,
-    filled,
-    finer,
-)
-from LungCADLib.lungs.sides import sides
+from LungCADLib.lungs.grid import COARSE_MM, Mask, coarse, components, connected_to, dilate, erode, finer, opening
+from LungCADLib.lungs.sides import midline, sides
 from LungCADLib.lungs.verdict import Evidence, judge
+from LungCADLib.lungs.wall import masses, with_dents
 from LungCADLib.masks import LungLabel, Lungs
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Scan
@@ -32,102 +24,146 @@ from LungCADLib.study import LungsInfo
 ML = COARSE_MM**3 / 1000
 """ml of one coarse voxel."""
 CORE_MM = 4.0
+"""Lung holds balls of this radius; fat creases and the skin's edge do not."""
 LEAST_PIECE_ML = 20.0
 LEAST_SHARE = 0.08
 """A piece of airspace is lung if it has at least this share of the largest piece's volume."""
 GAS_HU = -930
-"""Nine tenths of a piece darker than this is gas in the gut: lung of that size has vessels."""
+"""A piece of which nine tenths are darker than this is gas in the gut: lung of that size has vessels."""
 GAS_MOST_ML = 900.0
-DENT_MM = 10.0
-"""Radius of the ball that closes vessels, nodules and dents at the wall."""
+THRESHOLD_HU = (-650.0, -350.0)
+"""Between these Otsu's threshold is believed."""
+SAFE_MM = 15.0
+"""Around any air within the body: where nodules are looked for when the lungs are not trusted."""
+INNER, OUTER = 110, 20
+"""Of 200 (`grid.finer`): more than the first is inside, less than the second outside, the voxel's HU decides between."""
+OPEN_MM2 = 1000.0
+"""More lung than this on the first or last slice: it goes on beyond."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What was found on the coarse grid; every mask is bool (z, y, x)."""
+
+    low: Scan
+    limit: float
+    inside: Mask
+    airway: Mask
+    right: Mask
+    left: Mask
+    masses: Mask
 
 
 def segment(scan: Scan, progress: Progress) -> Lungs:
     """The lungs of a scan; `LungCADLib.lungs.segment_lungs` says what comes back."""
-    low = coarse(scan)
-    progress.update(0.2)
-    inside = inside_body(low.hu)
-    limit = threshold(low.hu[inside])
-    airway = airways(low.hu, inside)
-    progress.update(0.4)
-    air = lung_air(low.hu, inside & ~dilate(airway, COARSE_MM), limit)
-    right, left = sides(low.hu, air, airway, inside)
-    progress.update(0.6)
-    right_whole, left_whole = whole(right), whole(left)
-    right_whole &= ~left
-    left_whole &= ~right_whole
-    labels = np.zeros(scan.hu.shape, np.uint8)
-    for label, mask, seen in ((LungLabel.RIGHT, right_whole, right), (LungLabel.LEFT, left_whole, left)):
-        labels[refined(scan, mask & ~airway, low, limit)] = label
-    labels[finer(airway, low.geometry, scan.geometry) > 100] = LungLabel.AIRWAY
+    found = anatomy(coarse(scan), progress)
+    labels = outlined(scan, found)
+    progress.update(0.9)
     ml = np.bincount(labels.ravel(), minlength=4) * scan.geometry.voxel_mm3 / 1000
-    region = (labels == LungLabel.RIGHT) | (labels == LungLabel.LEFT)
     verdict = judge(
         Evidence(
-            right_ml=float(ml[1]),
-            left_ml=float(ml[2]),
-            open_first=is_open(region[0], scan),
-            open_last=is_open(region[-1], scan),
-            outside_share=0.0,
+            right_ml=float(ml[LungLabel.RIGHT]),
+            left_ml=float(ml[LungLabel.LEFT]),
+            open_first=is_open(labels[0], scan),
+            open_last=is_open(labels[-1], scan),
+            edge_share=edge_share(found),
         )
     )
+    if verdict.status == "failed":
+        region = safe_region(scan, found)
+    else:
+        region = (labels == LungLabel.RIGHT) | (labels == LungLabel.LEFT)
+        box, share = finer(found.masses, found.low.geometry, scan.geometry)
+        region[box] |= (share > INNER) & (labels[box] != LungLabel.AIRWAY)
     info = LungsInfo(
         engine="classical",
         verdict=verdict,
-        volume_ml=float(ml[1] + ml[2]),
-        right_ml=float(ml[1]),
-        left_ml=float(ml[2]),
-        airway_ml=float(ml[3]),
+        volume_ml=float(ml[LungLabel.RIGHT] + ml[LungLabel.LEFT]),
+        right_ml=float(ml[LungLabel.RIGHT]),
+        left_ml=float(ml[LungLabel.LEFT]),
+        airway_ml=float(ml[LungLabel.AIRWAY]),
     )
     return Lungs(labels, region, info)
 
 
+def anatomy(low: Scan, progress: Progress) -> Anatomy:
+    """Body, airways and lungs of a scan on the coarse grid."""
+    inside = inside_body(low.hu)
+    progress.update(0.2)
+    limit = threshold(low.hu[inside])
+    airway = airways(low.hu, inside)
+    progress.update(0.4)
+    air = lung_air(low.hu, inside & ~dilate(airway, COARSE_MM), limit)
+    middle = midline(low.hu, airway, inside)
+    right, left = sides(low.hu, air, middle)
+    progress.update(0.6)
+    right, left = with_dents(right, left, middle)
+    right, left = right & ~airway, left & ~airway
+    hidden = masses(low.hu, right, left, airway, inside, middle)
+    progress.update(0.75)
+    return Anatomy(low, limit, inside, airway, right, left, hidden)
+
+
 def threshold(hu: NDArray[np.int16]) -> float:
-    """HU between lung and soft tissue by Otsu's method on the patient's voxels, kept in the range that makes sense."""
+    """HU between lung and soft tissue by Otsu's method on the patient's voxels, kept within `THRESHOLD_HU`."""
     counts, edges = np.histogram(hu, bins=np.arange(-1024, 301, 4))
     centers = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
-    total = below[-1]
-    if total == 0:
-        return -500.0
-    mean_below = np.cumsum(counts * centers) / np.maximum(below, 1)
-    above = total - below
-    mean_above = (np.sum(counts * centers) - np.cumsum(counts * centers)) / np.maximum(above, 1)
-    best = np.argmax(below / total * (above / total) * (mean_below - mean_above) ** 2)
-    return float(np.clip(centers[best], -650, -350))
+    above = below[-1] - below
+    sum_below = np.cumsum(counts * centers)
+    apart = sum_below / np.maximum(below, 1) - (sum_below[-1] - sum_below) / np.maximum(above, 1)
+    best = np.argmax(below.astype(float) * above * apart**2)
+    return float(np.clip(centers[best], *THRESHOLD_HU))
 
 
 def lung_air(hu: NDArray[np.int16], where: Mask, limit: float) -> Mask:
     """Air-filled pieces that are lung."""
     air = (hu < limit) & where
-    air = connected_to(air, erode(air, CORE_MM) & air)
-    labels, sizes = components(air)
+    labels, sizes = components(connected_to(air, erode(air, CORE_MM) & air))
     keep = np.zeros(sizes.shape, bool)
-    order = np.argsort(sizes)[::-1]
     largest = 0.0
-    for label in order:
+    for label in np.argsort(sizes)[::-1]:
         ml = sizes[label] * ML
         if ml < max(LEAST_PIECE_ML, LEAST_SHARE * largest):
             break
-        piece = hu[labels == label]
-        if ml < GAS_MOST_ML and np.percentile(piece, 90) < GAS_HU:
+        if ml < GAS_MOST_ML and np.percentile(hu[labels == label], 90) < GAS_HU:
             continue
         largest = max(largest, ml)
         keep[label] = True
     return keep[labels]
 
 
-def whole(lung: Mask) -> Mask:
-    """A lung with its vessels, nodules and dents."""
-    return filled(closing(filled(lung), DENT_MM))
+def outlined(scan: Scan, found: Anatomy) -> NDArray[np.uint8]:
+    """The lung labels on the scan's grid, their outlines where the scan's own voxels cross the threshold."""
+    labels = np.zeros(scan.hu.shape, np.uint8)
+    grid = found.low.geometry
+    for label, lung in ((LungLabel.RIGHT, found.right), (LungLabel.LEFT, found.left)):
+        box, share = finer(lung, grid, scan.geometry)
+        labels[box][(share > INNER) | ((share > OUTER) & (scan.hu[box] < found.limit))] = label
+    box, share = finer(found.airway, grid, scan.geometry)
+    labels[box][share > INNER] = LungLabel.AIRWAY
+    return labels
 
 
-def refined(scan: Scan, lung: Mask, low: Scan, limit: float) -> Mask:
-    """The coarse lung on the scan's grid, its outline where the scan's own voxels cross the threshold."""
-    share = finer(lung, low.geometry, scan.geometry)
-    return (share > 110) | ((share > 20) & (scan.hu < limit))
+def safe_region(scan: Scan, found: Anatomy) -> Mask:
+    """Everything near air in the body, on the scan's grid; the whole body where it holds no air."""
+    air = found.inside & (found.low.hu < found.limit)
+    near = dilate(opening(air, COARSE_MM), SAFE_MM) & found.inside
+    box, share = finer(near if near.any() else found.inside, found.low.geometry, scan.geometry)
+    region = np.zeros(scan.hu.shape, bool)
+    region[box] = share > INNER
+    return region
 
 
-def is_open(axial: Mask, scan: Scan) -> bool:
-    """Whether a slice at the end of the scan still cuts through lung: more than 10 cm² of it."""
-    return float(axial.sum()) * scan.spacing[1] * scan.spacing[2] > 1000
+def edge_share(found: Anatomy) -> float:
+    """How much of the lungs' outline faces the air around the patient or the sides of the picture, 0 to 1."""
+    sides = ((0, 0), (1, 1), (1, 1))
+    lungs = np.pad(found.right | found.left | found.masses, sides)
+    shell = dilate(lungs, COARSE_MM) & ~lungs
+    return float((shell & ~np.pad(found.inside, sides)).sum() / max(shell.sum(), 1))
+
+
+def is_open(axial: NDArray[np.uint8], scan: Scan) -> bool:
+    """Whether a slice at the end of the scan still cuts through lung."""
+    lung = (axial == LungLabel.RIGHT) | (axial == LungLabel.LEFT)
+    return float(lung.sum()) * scan.spacing[1] * scan.spacing[2] > OPEN_MM2

@@ -32,11 +32,30 @@ def coarse(scan: Scan) -> Scan:
     return Scan(geometry.resample(binned, onto, outside=AIR_HU), onto)
 
 
-def finer(mask: Mask, grid: Geometry, onto: Geometry) -> NDArray[np.uint8]:
-    """How much of the coarse mask lies at each voxel of the fine grid, 0 to 200 (linear between voxel centers)."""
-    padded = np.pad(mask.astype(np.uint8) * 200, 1, mode="edge")
-    around = replace(grid, shape=padded.shape, origin=tuple(grid.to_lps((-1, -1, -1)).tolist()))
-    return around.resample(padded, onto)
+def finer(mask: Mask, grid: Geometry, onto: Geometry) -> tuple[Box, NDArray[np.uint8]]:
+    """How much of a coarse mask lies at each voxel of a fine grid with the same axes.
+
+    Returns
+    -------
+    tuple[Box, NDArray[np.uint8]]
+        A box of the fine grid that holds the whole mask, and in it the share from 0 to 200, linear between the coarse
+        voxels' centers. Beyond the coarse grid's edge its last voxels go on.
+    """
+    if not mask.any():
+        empty = (slice(0, 1),) * 3
+        return empty, np.zeros((1, 1, 1), np.uint8)
+    held = bounding_box(mask, 2)
+    first = onto.to_index(grid.to_lps([s.start for s in held]))
+    last = onto.to_index(grid.to_lps([s.stop - 1 for s in held]))
+    ends = zip(held, mask.shape, first, last, onto.shape, strict=True)
+    z, y, x = (
+        slice(0 if s.start == 0 else int(max(a, 0)), n if s.stop == coarse_n else int(min(b + 1, n)))
+        for s, coarse_n, a, b, n in ends
+    )
+    box = (z, y, x)
+    inner = np.pad(mask[held].astype(np.uint8) * 200, 1, mode="edge")
+    around = replace(grid, shape=inner.shape, origin=tuple(grid.to_lps([s.start - 1 for s in held]).tolist()))
+    return box, around.resample(inner, onto.crop(box))
 
 
 def bounding_box(mask: Mask, margin: int = 0) -> Box:
@@ -70,13 +89,25 @@ def erode(mask: Mask, mm: float, voxel_mm: float = COARSE_MM) -> Mask:
 
 
 def closing(mask: Mask, mm: float, voxel_mm: float = COARSE_MM) -> Mask:
-    """The mask with gaps and dents filled into which a ball of the given radius does not fit."""
+    """The mask with gaps and dents filled into which a ball of the given radius does not fit.
+
+    Where the mask is cut off by the first or last slice it is taken to go on; at the sides of the picture it ends.
+    """
     if not mask.any():
         return mask.copy()
-    box = bounding_box(mask, int(mm / voxel_mm) + 2)
-    out = np.zeros_like(mask)
-    out[box] = erode(dilate(mask[box], mm, voxel_mm), mm, voxel_mm)
-    return out | mask
+    box = bounding_box(mask)
+    margin = int(mm / voxel_mm) + 2
+    inner = np.pad(mask[box], margin)
+    if box[0].start == 0:
+        inner[:margin] = inner[margin]
+    if box[0].stop == mask.shape[0]:
+        inner[-margin:] = inner[-margin - 1]
+    closed = erode(dilate(inner, mm, voxel_mm), mm, voxel_mm)
+    out = mask.copy()
+    wider = bounding_box(mask, margin)
+    part = tuple(slice(w.start - b.start + margin, w.stop - b.start + margin) for w, b in zip(wider, box, strict=True))
+    out[wider] |= closed[part]
+    return out
 
 
 def opening(mask: Mask, mm: float, voxel_mm: float = COARSE_MM) -> Mask:

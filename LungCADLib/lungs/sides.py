@@ -4,25 +4,42 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from LungCADLib.lungs.grid import COARSE_MM, Mask, bounding_box, components, erode
+from LungCADLib.lungs.grid import Mask, bounding_box, components, erode, opening
 
 SHARED = 0.15
 """A piece with more than this share on each side of the midline holds both lungs."""
+PARTNER_SHARE = 0.2
+"""The smaller of two touching lungs has at least this share of the larger one's core."""
+SMALL_SHARE = 0.02
+CUT_SHARE = 0.3
+"""The body leaves the picture on a side if it touches that side in more than this share of the slices."""
+BONE_HU = 150
+VERTEBRA_MM = 6.0
+"""Bones of a smaller radius are not the spine."""
 CORE_MM = (2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0)
 
 
-def sides(hu: NDArray[np.int16], air: Mask, airway: Mask, inside: Mask) -> tuple[Mask, Mask]:
-    """The right and the left lung's air, on the coarse grid (x grows toward the patient's left)."""
-    middle = midline(hu, airway, inside)
+def sides(hu: NDArray[np.int16], air: Mask, middle: float) -> tuple[Mask, Mask]:
+    """The right and the left lung's air, on the coarse grid (x grows toward the patient's left).
+
+    Parameters
+    ----------
+    hu
+        (z, y, x).
+    air
+        bool (z, y, x), both lungs.
+    middle
+        x index between the lungs.
+    """
     right, left = np.zeros_like(air), np.zeros_like(air)
     labels, sizes = components(air)
     for label in np.flatnonzero(sizes):
         piece = labels == label
-        across = np.flatnonzero(piece.any(axis=(0, 1)))
         columns = piece.sum(axis=(0, 1))
         share_right = columns[: int(middle)].sum() / columns.sum()
-        if min(share_right, 1 - share_right) > SHARED and across[-1] - across[0] > 40:
-            a, b = split(hu, piece, middle)
+        markers = _cores(piece, middle) if SHARED < share_right < 1 - SHARED else None
+        if markers is not None:
+            a, b = _cut(hu, piece, markers)
             right |= a
             left |= b
         elif share_right > 0.5:
@@ -33,46 +50,45 @@ def sides(hu: NDArray[np.int16], air: Mask, airway: Mask, inside: Mask) -> tuple
 
 
 def midline(hu: NDArray[np.int16], airway: Mask, inside: Mask) -> float:
-    """The x index between the lungs: the trachea's, or the middle of the body."""
+    """The x index between the lungs: the trachea's, the spine's where one side is cut off, or the body's middle."""
     if airway.any():
         top = np.flatnonzero(airway.any(axis=(1, 2)))[-8:]
         return float(np.median(np.nonzero(airway[top])[2]))
-    across = np.nonzero(inside.any(axis=(0, 1)))[0]
+    cut_right, cut_left = (inside[:, :, column].any(axis=1).mean() > CUT_SHARE for column in (0, -1))
+    if cut_right != cut_left:
+        bone = opening(hu > BONE_HU, VERTEBRA_MM) & inside
+        column = bone.any(axis=1).mean(axis=0)
+        if column.max() > 0.5:
+            return float(np.flatnonzero(column > 0.9 * column.max()).mean())
+    across = np.flatnonzero(inside.any(axis=(0, 1)))
     return float(across.mean()) if across.size else hu.shape[2] / 2
 
 
-def split(hu: NDArray[np.int16], piece: Mask, middle: float) -> tuple[Mask, Mask]:
+def _cores(piece: Mask, middle: float) -> NDArray[np.uint8] | None:
+    """The piece eroded until it falls into a right (1) and a left (2) part; None where it never does: one lung."""
+    for mm in CORE_MM:
+        labels, sizes = components(erode(piece, mm))
+        first, second = np.argsort(sizes)[::-1][:2] if len(sizes) > 2 else (0, 0)
+        if sizes[second] < PARTNER_SHARE * sizes[first] or not sizes[second]:
+            continue
+        x = np.broadcast_to(np.arange(piece.shape[2]), piece.shape)
+        at = np.bincount(labels.ravel(), x.ravel()) / np.maximum(sizes, 1)
+        if (at[first] < middle) != (at[second] < middle):
+            side = np.where(at < middle, 1, 2)
+            side[sizes < SMALL_SHARE * sizes[first]] = 0
+            return side.astype(np.uint8)[labels]
+    return None
+
+
+def _cut(hu: NDArray[np.int16], piece: Mask, markers: NDArray[np.uint8]) -> tuple[Mask, Mask]:
     """Two lungs that touch, cut along the bright line between them (watershed from their cores)."""
     box = bounding_box(piece, 1)
-    inner = piece[box]
-    cut = middle - box[2].start
-    markers = np.zeros(inner.shape, np.uint8)
-    for mm in CORE_MM:
-        labels, sizes = components(erode(inner, mm) & inner)
-        big = np.flatnonzero(sizes > 0.05 * sizes.sum())
-        at = {int(k): float(np.nonzero(labels == k)[2].mean()) for k in big}
-        spans = [k for k in big if (labels == k)[:, :, : int(cut)].mean() > 0 and _both(labels == k, cut)]
-        if not spans and any(x < cut for x in at.values()) and any(x >= cut for x in at.values()):
-            for k, x in at.items():
-                markers[labels == k] = 1 if x < cut else 2
-            break
-    else:
-        x = np.arange(inner.shape[2])
-        markers[:] = np.where(x < cut, 1, 2)
-        markers[~inner] = 0
-    relief = np.where(inner, np.clip(hu[box], -1024, 200), 1000).astype(np.int16)
-    markers[~inner & (markers == 0)] = 0
+    relief = np.where(piece[box], np.clip(hu[box], -1024, 200), 1000).astype(np.int16)
     basins = sitk.MorphologicalWatershedFromMarkers(
-        sitk.GetImageFromArray(relief), sitk.GetImageFromArray(markers), markWatershedLine=False
+        sitk.GetImageFromArray(relief), sitk.GetImageFromArray(markers[box]), markWatershedLine=False
     )
     lungs = sitk.GetArrayFromImage(basins)
     right, left = np.zeros_like(piece), np.zeros_like(piece)
-    right[box] = (lungs == 1) & inner
-    left[box] = (lungs == 2) & inner
+    right[box] = (lungs == 1) & piece[box]
+    left[box] = (lungs == 2) & piece[box]
     return right, left
-
-
-def _both(mask: Mask, cut: float) -> bool:
-    columns = mask.sum(axis=(0, 1))
-    share = columns[: int(cut)].sum() / columns.sum()
-    return bool(min(share, 1 - share) > SHARED)

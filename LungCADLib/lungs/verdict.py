@@ -8,8 +8,8 @@ WHOLE_ML = (1000.0, 9000.0)
 """Both lungs of an adult between full expiration with disease and full inspiration."""
 SYMMETRY = (0.5, 2.0)
 """Left over right volume."""
-LEAK_SHARE = 0.02
-"""Share of the lungs' surface that may face the air around the patient."""
+EDGE_SHARE = (0.02, 0.3)
+"""Share of the lungs' outline that faces the air around the patient or the picture's side: doubtful, failed."""
 LEAST_ML = 100.0
 
 
@@ -21,7 +21,7 @@ class Evidence:
     left_ml: float
     open_first: bool
     open_last: bool
-    outside_share: float
+    edge_share: float
 
 
 def judge(found: Evidence) -> LungVerdict:
@@ -48,7 +48,8 @@ def judge(found: Evidence) -> LungVerdict:
     if total > WHOLE_ML[1]:
         reasons.append(f"the lungs are larger than lungs are ({total:.0f} ml)")
         failed = True
-    if found.outside_share > LEAK_SHARE:
-        reasons.append(f"{100 * found.outside_share:.0f}% of the outline faces the air around the patient")
-        failed = failed or found.outside_share > 5 * LEAK_SHARE
+    if found.edge_share > EDGE_SHARE[0]:
+        percent = f"{100 * found.edge_share:.0f}%"
+        reasons.append(f"{percent} of the outline faces the air around the patient or the side of the picture")
+        failed = failed or found.edge_share > EDGE_SHARE[1]
     return LungVerdict("failed" if failed else "doubtful" if reasons else "ok", reasons)
