@@ -157,19 +157,21 @@ def _overlap(a: BoxMask, b: BoxMask) -> bool:
 
 
 def _lung_layer(masks: Masks) -> Layer:
-    """The lung labels in the smallest box that holds them, found slice by slice to stay small in memory."""
+    """The lung labels in the smallest box that holds them, at least two voxels wide.
+
+    A file of one single voxel is Slicer's sign for an empty segmentation, and its reader crashes when segments follow.
+    """
     labels = masks.lungs
-    z = np.flatnonzero([plane.any() for plane in labels])
-    if not len(z):
-        return Layer((slice(0, 1),) * 3, labels[:1, :1, :1])
-    y, x = (np.flatnonzero(seen) for seen in _shadow(labels[z[0] : z[-1] + 1]))
-    box = (slice(int(z[0]), int(z[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1))
+    z = np.array([plane.any() for plane in labels])
+    plane = np.bitwise_or.reduce(labels, axis=0) > 0
+    box = _range(z), _range(plane.any(axis=1)), _range(plane.any(axis=0))
     return Layer(box, labels[box])
 
 
-def _shadow(labels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    plane = np.bitwise_or.reduce(labels, axis=0) > 0
-    return plane.any(axis=1), plane.any(axis=0)
+def _range(seen: NDArray[np.bool_]) -> slice:
+    found = np.flatnonzero(seen)
+    first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
+    return slice(max(min(first, len(seen) - 2), 0), max(last + 1, first + 2))
 
 
 def _nodule_layer(group: list[tuple[int, BoxMask]]) -> Layer:

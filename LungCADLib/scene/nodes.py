@@ -191,7 +191,8 @@ def _table_column(column: Column, cells: list[Any]) -> Any:
         if column.kind is float:
             array.InsertNextValue(np.nan if cell is None else cell)
         else:
-            array.InsertNextValue(as_text(cell))
+            # Slicer writes tables as plain tab-separated text and does not escape quotes.
+            array.InsertNextValue(" ".join(as_text(cell).split()).replace('"', "'"))
     return array
 
 
