@@ -83,14 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.OUTPUT
     except (KeyboardInterrupt, Cancelled):
         return _fail(Exit.CANCELLED, "Stopped.", debug)
-    except ModuleNotFoundError as error:
-        extras = "lungcadlib[networks,scene,train]"
-        return _fail(Exit.INTERNAL, f"This needs the package {error.name}: pip install '{extras}'", debug)
-    except MemoryError:
-        return _fail(Exit.INTERNAL, "This machine has not enough free memory for this scan.", debug)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _fail(Exit.INTERNAL, f"Error inside LungCAD: {what} (--debug shows where)", debug)
+        return _fail(Exit.INTERNAL, _what_broke(error), debug)
+
+
+def _what_broke(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "This machine has not enough free memory for this scan."
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("LungCADLib"):
+        return f"The package {error.name} is missing; pip install 'lungcadlib[networks,scene,train]'."
+    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"Error inside LungCAD: {first_line} (--debug shows where)"
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
