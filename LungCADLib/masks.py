@@ -52,7 +52,7 @@ class BoxMask:
         found = [np.flatnonzero(self.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
         inner = self.mask[tuple(slice(int(f[0]), int(f[-1]) + 1) for f in found)]
         start = tuple(int(s + f[0] - margin) for s, f in zip(self.start, found, strict=True))
-        return BoxMask(start, np.pad(inner, margin))
+        return BoxMask(start, np.pad(inner, margin))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ class Geometry:
         start = tuple(s.start or 0 for s in box)
         stop = tuple(n if s.stop is None else s.stop for s, n in zip(box, self.shape, strict=True))
         shape = tuple(b - a for a, b in zip(start, stop, strict=True))
-        return replace(self, shape=shape, origin=tuple(float(v) for v in self.to_lps(start)))
+        return replace(self, shape=shape, origin=tuple(float(v) for v in self.to_lps(start)))  # type: ignore[arg-type]
 
     def resampled(self, spacing: tuple[float, float, float]) -> "Geometry":
         """The grid with another spacing over the same extent, voxel edges aligned at the first corner."""
@@ -69,9 +69,9 @@ class Geometry:
         first_center = (new / old - 1) / 2
         return replace(
             self,
-            shape=shape,
-            spacing=tuple(float(v) for v in new),
-            origin=tuple(float(v) for v in self.to_lps(first_center)),
+            shape=shape,  # type: ignore[arg-type]
+            spacing=tuple(float(v) for v in new),  # type: ignore[arg-type]
+            origin=tuple(float(v) for v in self.to_lps(first_center)),  # type: ignore[arg-type]
         )
 
     def box_around(self, lps: ArrayLike, half_mm: float | ArrayLike) -> Box:
