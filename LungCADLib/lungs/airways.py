@@ -20,7 +20,7 @@ LEAK_ML = 25.0
 MOST_ML = 160.0
 BRONCHUS_MM = 2.5
 """Branches of a smaller radius are left to the lung."""
-IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
+IN_PLANE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3], bool)
 
 
 def airways(hu: NDArray[np.int16], inside: Mask) -> Mask:
@@ -38,12 +38,12 @@ def airways(hu: NDArray[np.int16], inside: Mask) -> Mask:
     Mask
         bool (z, y, x); empty where no trachea is in the scan.
     """
-    empty = np.zeros(hu.shape, bool)
-    seeds = trachea(hu, inside)
-    if not seeds:
-        return empty
+    windpipe = trachea(hu, inside)
+    if not windpipe.any():
+        return windpipe
+    seeds = [_darkest(hu, windpipe, int(z)) for z in np.flatnonzero(windpipe.any(axis=(1, 2)))]
     image = sitk.GetImageFromArray(hu)
-    grown = None
+    grown = windpipe
     last = 0.0
     for limit in GROW_HU:
         now = sitk.GetArrayFromImage(sitk.ConnectedThreshold(image, seeds, -3000, limit)).view(bool)
@@ -51,54 +51,52 @@ def airways(hu: NDArray[np.int16], inside: Mask) -> Mask:
         if ml > MOST_ML or (last > 5 and ml - last > LEAK_ML):
             break
         grown, last = now, ml
-    if grown is None:
-        return empty
-    wide = opening(grown, BRONCHUS_MM)
-    return grown & dilate(wide, 2 * COARSE_MM)
+    return windpipe | (grown & dilate(opening(grown, BRONCHUS_MM), 2 * COARSE_MM))
 
 
-def trachea(hu: NDArray[np.int16], inside: Mask) -> list[tuple[int, int, int]]:
-    """Points (x, y, z) along the trachea, one for each slice in which it was found, from the top down.
+def _darkest(hu: NDArray[np.int16], mask: Mask, z: int) -> tuple[int, int, int]:
+    """The index (x, y, z) of the darkest voxel of a mask on one slice."""
+    values = np.where(mask[z], hu[z], np.iinfo(np.int16).max)
+    y, x = np.unravel_index(values.argmin(), values.shape)
+    return int(x), int(y), z
+
+
+def trachea(hu: NDArray[np.int16], inside: Mask) -> Mask:
+    """The trachea's lumen as far as it stands alone on axial slices.
 
     The longest run of round dark spots of the right size near the middle of the body, each over the next.
     """
     dark = (hu < TRACHEA_HU) & inside
     labels, count = ndimage.label(dark, structure=IN_PLANE)
-    if not count:
-        return []
     area = np.bincount(labels.ravel(), minlength=count + 1) * COARSE_MM**2
-    right_size = np.flatnonzero((area >= TRACHEA_MM2[0]) & (area <= TRACHEA_MM2[1]))
-    right_size = right_size[right_size > 0]
     boxes = ndimage.find_objects(labels)
-    columns = [np.flatnonzero(row) for row in inside.any(axis=1)]
-    spots: dict[int, list[tuple[float, float, float]]] = {}
-    for label in right_size:
+    columns = [np.flatnonzero(inside[z].any(axis=0)) for z in range(len(inside))]
+    spots = []
+    for label in np.flatnonzero((area >= TRACHEA_MM2[0]) & (area <= TRACHEA_MM2[1])):
+        if label == 0:
+            continue
         z, y, x = boxes[label - 1]
         height, width = (y.stop - y.start) * COARSE_MM, (x.stop - x.start) * COARSE_MM
-        here = columns[z.start]
-        middle, broad = (here[0] + here[-1]) / 2, here[-1] - here[0]
-        center_x, center_y = (x.start + x.stop - 1) / 2, (y.start + y.stop - 1) / 2
+        across = columns[z.start]
+        center_y, center_x = (y.start + y.stop - 1) / 2, (x.start + x.stop - 1) / 2
+        off_middle = abs(center_x - (across[0] + across[-1]) / 2) / (across[-1] - across[0] + 1)
         roundish = area[label] > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
-        if roundish and abs(center_x - middle) < MIDLINE_SHARE * broad:
-            inner = labels[boxes[label - 1]] == label
-            spots.setdefault(z.start, []).append((center_y, center_x, float(hu[boxes[label - 1]][inner].min())))
-    return _longest_run(spots)
+        if roundish and off_middle < MIDLINE_SHARE:
+            spots.append((z.start, center_y, center_x, int(label)))
+    return np.isin(labels, _longest_run(spots))
 
 
-def _longest_run(spots: dict[int, list[tuple[float, float, float]]]) -> list[tuple[int, int, int]]:
-    """The run of spots (y, x, HU) over consecutive slices that is longest, the higher one where two are equal."""
+def _longest_run(spots: list[tuple[int, float, float, int]]) -> list[int]:
+    """The labels of the run of spots (z, y, x, label) that is longest, the higher one where two are equal."""
     reach = 8 / COARSE_MM
-    runs: list[list[tuple[int, float, float]]] = []
-    for z in sorted(spots, reverse=True):
-        for y, x, _ in spots[z]:
-            for run in runs:
-                last_z, last_y, last_x = run[-1]
-                if 0 < last_z - z <= 2 and np.hypot(last_y - y, last_x - x) < reach:
-                    run.append((z, y, x))
-                    break
-            else:
-                runs.append([(z, y, x)])
+    runs: list[list[tuple[int, float, float, int]]] = []
+    for spot in sorted(spots, reverse=True):
+        for run in runs:
+            z, y, x, _ = run[-1]
+            if 0 < z - spot[0] <= 2 and np.hypot(y - spot[1], x - spot[2]) < reach:
+                run.append(spot)
+                break
+        else:
+            runs.append([spot])
     best = max(runs, key=len, default=[])
-    if len(best) * COARSE_MM < TRACHEA_MIN_MM:
-        return []
-    return [(round(x), round(y), z) for z, y, x in best]
+    return [label for *_, label in best] if len(best) * COARSE_MM >= TRACHEA_MIN_MM else []

@@ -5,14 +5,25 @@ order of steps follows Hu 2001 (doi 10.1109/42.929615) and van Rikxoort 2009 (do
 an optimal threshold, airways out, right from left, then what the wall hides back in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.lungs.airways import airways
 from LungCADLib.lungs.body import inside_body
-from LungCADLib.lungs.grid import COARSE_MM, Mask, coarse, components, connected_to, dilate, erode, finer, opening
+from LungCADLib.lungs.grid import (
+    COARSE_MM,
+    Mask,
+    bounding_box,
+    coarse,
+    components,
+    connected_to,
+    dilate,
+    erode,
+    finer,
+    opening,
+)
 from LungCADLib.lungs.sides import midline, sides
 from LungCADLib.lungs.verdict import Evidence, judge
 from LungCADLib.lungs.wall import masses, with_dents
@@ -36,7 +47,7 @@ THRESHOLD_HU = (-650.0, -350.0)
 SAFE_MM = 15.0
 """Around any air within the body: where nodules are looked for when the lungs are not trusted."""
 INNER, OUTER = 110, 20
-"""Of 200 (`grid.finer`): more than the first is inside, less than the second outside, the voxel's HU decides between."""
+"""Of 200 (`grid.finer`): above the first is inside, below the second outside, and the voxel's HU decides between."""
 OPEN_MM2 = 1000.0
 """More lung than this on the first or last slice: it goes on beyond."""
 
@@ -59,11 +70,11 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
     found = anatomy(coarse(scan), progress)
     labels = outlined(scan, found)
     progress.update(0.9)
-    ml = np.bincount(labels.ravel(), minlength=4) * scan.geometry.voxel_mm3 / 1000
+    ml = {label: np.count_nonzero(labels == label) * scan.geometry.voxel_mm3 / 1000 for label in LungLabel}
     verdict = judge(
         Evidence(
-            right_ml=float(ml[LungLabel.RIGHT]),
-            left_ml=float(ml[LungLabel.LEFT]),
+            right_ml=ml[LungLabel.RIGHT],
+            left_ml=ml[LungLabel.LEFT],
             open_first=is_open(labels[0], scan),
             open_last=is_open(labels[-1], scan),
             edge_share=edge_share(found),
@@ -78,10 +89,10 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
     info = LungsInfo(
         engine="classical",
         verdict=verdict,
-        volume_ml=float(ml[LungLabel.RIGHT] + ml[LungLabel.LEFT]),
-        right_ml=float(ml[LungLabel.RIGHT]),
-        left_ml=float(ml[LungLabel.LEFT]),
-        airway_ml=float(ml[LungLabel.AIRWAY]),
+        volume_ml=ml[LungLabel.RIGHT] + ml[LungLabel.LEFT],
+        right_ml=ml[LungLabel.RIGHT],
+        left_ml=ml[LungLabel.LEFT],
+        airway_ml=ml[LungLabel.AIRWAY],
     )
     return Lungs(labels, region, info)
 
@@ -89,6 +100,10 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
 def anatomy(low: Scan, progress: Progress) -> Anatomy:
     """Body, airways and lungs of a scan on the coarse grid."""
     inside = inside_body(low.hu)
+    if inside.any():
+        box = bounding_box(inside, 1)
+        low, inside = low.crop(box), np.ascontiguousarray(inside[box])
+        low = replace(low, hu=np.ascontiguousarray(low.hu))
     progress.update(0.2)
     limit = threshold(low.hu[inside])
     airway = airways(low.hu, inside)

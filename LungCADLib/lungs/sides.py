@@ -3,6 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from LungCADLib.lungs.grid import Mask, bounding_box, components, erode, opening
 
@@ -11,8 +12,8 @@ SHARED = 0.15
 PARTNER_SHARE = 0.2
 """The smaller of two touching lungs has at least this share of the larger one's core."""
 SMALL_SHARE = 0.02
-CUT_SHARE = 0.3
-"""The body leaves the picture on a side if it touches that side in more than this share of the slices."""
+SPINE_SHARE = 0.5
+"""The spine stays at its x in more than this share of the slices."""
 BONE_HU = 150
 VERTEBRA_MM = 6.0
 """Bones of a smaller radius are not the spine."""
@@ -50,18 +51,16 @@ def sides(hu: NDArray[np.int16], air: Mask, middle: float) -> tuple[Mask, Mask]:
 
 
 def midline(hu: NDArray[np.int16], airway: Mask, inside: Mask) -> float:
-    """The x index between the lungs: the trachea's, the spine's where one side is cut off, or the body's middle."""
+    """The x index between the lungs: the trachea's, else the spine's, else the body's middle."""
     if airway.any():
         top = np.flatnonzero(airway.any(axis=(1, 2)))[-8:]
         return float(np.median(np.nonzero(airway[top])[2]))
-    cut_right, cut_left = (inside[:, :, column].any(axis=1).mean() > CUT_SHARE for column in (0, -1))
-    if cut_right != cut_left:
-        bone = opening(hu > BONE_HU, VERTEBRA_MM) & inside
-        column = bone.any(axis=1).mean(axis=0)
-        if column.max() > 0.5:
-            return float(np.flatnonzero(column > 0.9 * column.max()).mean())
     across = np.flatnonzero(inside.any(axis=(0, 1)))
-    return float(across.mean()) if across.size else hu.shape[2] / 2
+    body = float(across.mean()) if across.size else hu.shape[2] / 2
+    bone = opening((hu > BONE_HU) & inside, VERTEBRA_MM).any(axis=1).mean(axis=0)
+    runs, count = ndimage.label(bone > SPINE_SHARE)
+    spines = [float(np.flatnonzero(runs == run).mean()) for run in range(1, count + 1)]
+    return min(spines, key=lambda x: abs(x - body), default=body)
 
 
 def _cores(piece: Mask, middle: float) -> NDArray[np.uint8] | None:
@@ -71,12 +70,12 @@ def _cores(piece: Mask, middle: float) -> NDArray[np.uint8] | None:
         first, second = np.argsort(sizes)[::-1][:2] if len(sizes) > 2 else (0, 0)
         if sizes[second] < PARTNER_SHARE * sizes[first] or not sizes[second]:
             continue
-        x = np.broadcast_to(np.arange(piece.shape[2]), piece.shape)
-        at = np.bincount(labels.ravel(), x.ravel()) / np.maximum(sizes, 1)
-        if (at[first] < middle) != (at[second] < middle):
-            side = np.where(at < middle, 1, 2)
-            side[sizes < SMALL_SHARE * sizes[first]] = 0
-            return side.astype(np.uint8)[labels]
+        big = np.flatnonzero(sizes > SMALL_SHARE * sizes[first])
+        at = {int(label): float(np.nonzero(labels == label)[2].mean()) for label in big}
+        if (at[int(first)] < middle) != (at[int(second)] < middle):
+            side = np.zeros(sizes.shape, np.uint8)
+            side[list(at)] = [1 if x < middle else 2 for x in at.values()]
+            return side[labels]
     return None
 
 

@@ -4,12 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from LungCADLib.lungs.grid import COARSE_MM, Mask, closing, components, dilate, erode, filled
+from LungCADLib.lungs.grid import COARSE_MM, Mask, closing, components, dilate, erode, filled, opening
 
 DENT_MM = 10.0
 """Radius of the ball that closes dents on every side of a lung, the hilum's too."""
 COSTAL_MM = 50.0
 """Radius on the side of the ribs, where lungs are convex: a ball this large enters a 30 mm dent by 2 mm only."""
+SHEET_MM = 3.0
+"""What the large ball fills in thinner than twice this is the wall's own shape."""
 SPINE_MM = 30.0
 """Nearer to the midline than this, the large ball would fill in vertebrae."""
 INWARD_MM = 8.0
@@ -37,7 +39,10 @@ def with_dents(right: Mask, left: Mask, middle: float) -> tuple[Mask, Mask]:
     """
     lungs = [filled(lung) for lung in (right, left)]
     behind = _beyond_lung(lungs[0] | lungs[1], middle)
-    whole = [filled(closing(lung, DENT_MM) | (_closing_on_half_grid(lung, COSTAL_MM) & behind)) for lung in lungs]
+    whole = []
+    for lung in lungs:
+        closed = closing(lung, DENT_MM)
+        whole.append(filled(closed | opening(_closing_on_half_grid(lung, COSTAL_MM) & behind & ~closed, SHEET_MM)))
     right_whole = whole[0] & ~lungs[1]
     return right_whole, whole[1] & ~right_whole
 
