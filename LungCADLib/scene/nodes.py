@@ -130,11 +130,12 @@ def _add_volume(scene: Any, scan: Scan) -> Any:
     image.SetDimensions(scan.hu.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(scan.hu.ravel(), deep=True))
     volume.SetIJKToRASMatrix(_vtk_matrix(ijk_to_ras(scan.geometry)))
-    volume.SetAndObserveImageData(image)
+    # The window is set before the voxels arrive, or the display node searches them all for one of its own.
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevel(LUNG_WINDOW[1], LUNG_WINDOW[0])
+    volume.SetAndObserveImageData(image)
     return volume
 
 
@@ -143,6 +144,9 @@ def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geo
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
+    # Without this a bundle stores every layer over the whole CT, which takes five times as long.
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetCropToMinimumExtent(True)
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(LABELMAP)
     images = [_oriented_image(layer, geometry) for layer in layers]
