@@ -1,5 +1,8 @@
 """The stage's one door: a path in, a Scan out."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +34,8 @@ def list_series(path: Path) -> list[SeriesInfo]:
     InputError
         If the path does not exist or cannot be opened.
     """
-    return catalog(Path(path)).infos()
+    with _quiet():
+        return catalog(Path(path)).infos()
 
 
 def read_scan(path: Path, series: str | None = None, progress: Progress | None = None) -> Scan:
@@ -65,11 +69,20 @@ def read_scan(path: Path, series: str | None = None, progress: Progress | None =
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     is_volume = path.is_file() and volumes.kind(path)
-    scan = _from_volume(path) if is_volume else _from_dicom(path, series, progress)
+    with _quiet():
+        scan = _from_volume(path) if is_volume else _from_dicom(path, series, progress)
     progress.update(1.0)
     if lung_ml(scan.hu, scan.geometry) < MIN_LUNG_ML:
         scan = replace(scan, warnings=(*scan.warnings, "No lung-like air was found in the scan; is this a chest CT?"))
     return scan
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without pydicom's remarks on files that bend the standard: what matters is refused or in the scan's warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _from_volume(path: Path) -> Scan:
@@ -85,22 +98,22 @@ def _from_dicom(path: Path, uid: str | None, progress: Progress) -> Scan:
     found = _look(path, progress)
     if path.is_file() and path.name.upper() != "DICOMDIR" and uid is None and found.series:
         uid = _uid_of(path)
-    chosen, warnings = choose(found, uid)
+    chosen, remarks = choose(found, uid)
     refuse_damaged(found, chosen)
     hu, geometry, more = _build(chosen, progress)
     first = chosen.first
     assert chosen.stack is not None
     frame = chosen.stack.frames[0]
     if first.lossy:
-        warnings.append("The images were compressed with loss; small differences in HU are not real.")
+        remarks.append("The images were compressed with loss; small differences in HU are not real.")
     if chosen.repeats:
-        warnings.append(f"{chosen.repeats} copies of files that are there already were ignored.")
+        remarks.append(f"{chosen.repeats} copies of files that are there already were ignored.")
     return Scan(
         hu=hu,
         geometry=geometry,
         header=replace(first.header, source=str(path), slice_thickness_mm=frame.thickness),
         files=tuple(dict.fromkeys(str(f.file) for f in chosen.stack.frames)),
-        warnings=(*warnings, *more),
+        warnings=(*remarks, *more),
     )
 
 
@@ -150,7 +163,7 @@ def _not_an_image(path: Path) -> str:
 
 def _build(chosen: Series, progress: Progress) -> tuple[NDArray[np.int16], Geometry, tuple[str, ...]]:
     assert chosen.stack is not None
-    hu, geometry, warnings = build(
+    hu, geometry, remarks = build(
         chosen.stack, lambda done: progress.update(_HEADERS_PART + (1 - _HEADERS_PART) * done)
     )
     try:
@@ -158,4 +171,4 @@ def _build(chosen: Series, progress: Progress) -> tuple[NDArray[np.int16], Geome
     except InputError as error:
         raise InputError(f"Series {chosen.uid} in {chosen.first.file.parent} is not a chest CT: {error}.") from None
     hu, geometry = upright(hu, geometry)
-    return hu, geometry, warnings
+    return hu, geometry, remarks

@@ -292,8 +292,10 @@ def _gaps(stack: Stack) -> list[str]:
                 f"slices are missing: there is a gap of {steps[widest]:.1f} mm between {before} and {after} "
                 f"where others are {step:.1f} mm apart"
             )
-        missing = int(np.sum(np.maximum(np.round(steps / step) - 1, 0)))
-        what = f"About {_slices(missing)} missing" if missing else "Slices are unevenly spaced"
+        multiples = steps / step
+        missing = int(np.sum(np.round(multiples) - 1))
+        whole = np.abs(multiples - np.round(multiples)).max() <= 2 * EVEN_PART
+        what = f"{_slices(missing)} missing" if whole else "Slices are unevenly spaced"
         warnings.append(
             f"{what} ({steps.min():.2f} to {steps.max():.2f} mm apart); the volume was interpolated to even slices "
             f"{_even_step(stack):.2f} mm apart."

@@ -203,10 +203,9 @@ def _check_meta(path: Path) -> list[str]:
     if size and fields.get("compresseddata", "false").lower() != "true":
         wanted = size * int(np.prod([int(n) for n in fields["dimsize"].split()], dtype=np.int64))
         wanted *= int(fields.get("elementnumberofchannels", "1"))
-        if holder.stat().st_size < wanted:
-            raise InputError(
-                f"{holder} is truncated: {holder.stat().st_size} of {wanted} bytes are there; copy it again."
-            )
+        there = holder.stat().st_size - (header_bytes if local else 0)
+        if there < wanted:
+            raise InputError(f"{holder} is truncated: {there} of {wanted} bytes are there; copy it again.")
     return []
 
 
