@@ -51,7 +51,7 @@ def make_anatomy(build: Build, grid: Geometry, rng: np.random.Generator, contras
     outside = -_mediastinum(build, grid)
     lungs = {}
     for side in (-1, 1):
-        f = smooth_min(cavity, smooth_min(outside, domes[side], 9), 7)
+        f = smooth_min(cavity, smooth_min(outside, domes[side], 9), 11)
         lungs[side] = distance(np.minimum(f, side * x - 1.5), grid)
     tissue = paint_tissue(build, grid, cavity, np.where(x < 0, domes[-1], domes[1]), contrast)
     lung_hu = LUNG_HU + GRAVITY_HU_PER_MM * (y - 10)
@@ -100,7 +100,7 @@ def _mediastinum(build: Build, grid: Geometry) -> NDArray:
     parts = [
         smooth_min(25 - np.abs(x), y - 44, 14),
         smooth_min(6 - np.abs(x - 4), -25 - y, 6),
-        ellipsoid(x, y, z, (4, 6, 0.80 * h), (33, 44, 0.42 * h)),
+        ellipsoid(x, y, z, (4, 6, 0.76 * h), (33, 44, 0.42 * h)),
         ellipsoid(x, y, z, (20, -22, 0.27 * h), (62 * k, 52 * k, 0.27 * h)),
         ellipsoid(x, y, z, (2, 28, 0.3 * h), (26, 32, 0.55 * h)),
         tube(x, y, z, [(24, 46, -40), (24, 44, 0.66 * h), (16, 22, 0.74 * h)], 15),

@@ -25,6 +25,10 @@ SOLID_CORE = 0.5
 
 SUBSAMPLE_MM = 0.3
 
+BUMP_SHARPNESS, BUMP_HEIGHT = 7.0, (0.3, 0.7)
+RAYS, RAY_LENGTH, RAY_LENGTH_MM, RAY_RADIUS_MM = (30, 48), (0.4, 0.9), (2.5, 10.0), (1.1, 0.4)
+"""How many rays, how long in radii and at most and least in mm, and their radius in mm at root and tip."""
+
 
 @dataclass(frozen=True)
 class NoduleSpec:
@@ -109,7 +113,7 @@ class Form:
         """Surface radius in units of the semi-axes along unit vectors (..., 3) of the nodule's own frame."""
         if len(self.heights) == 0:
             return np.ones(directions.shape[:-1])
-        lobes = np.exp(5 * (directions @ self.bumps.T - 1)) @ self.heights
+        lobes = np.exp(BUMP_SHARPNESS * (directions @ self.bumps.T - 1)) @ self.heights
         return self.scale * (1 + lobes)
 
     def depth(self, offsets: A) -> A:
@@ -175,7 +179,7 @@ def make_form(spec: NoduleSpec, rng: np.random.Generator) -> Form:
     if not spec.lobulated:
         return Form(semi, rotation, np.empty((0, 3)), np.empty(0), 1.0)
     bumps = sphere_points(9)[rng.permutation(9)[: rng.integers(4, 7)]] @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
-    form = Form(semi, rotation, bumps, rng.uniform(0.25, 0.5, len(bumps)), 1.0)
+    form = Form(semi, rotation, bumps, rng.uniform(*BUMP_HEIGHT, len(bumps)), 1.0)
     cubed = float((form.radius(sphere_points(8000)) ** 3).mean())
     return Form(semi, rotation, form.bumps, form.heights, cubed ** (-1 / 3))
 
@@ -222,19 +226,20 @@ def _subsamples(start: NDArray, stop: NDArray, times: NDArray, geometry: Geometr
 
 
 def _spicules(form: Form, rng: np.random.Generator) -> tuple[A, A]:
-    """Starts and ends (k, 3) of rays relative to the center, in mm: 12 to 20 rays of 0.35 to 0.8 radii length."""
-    count = int(rng.integers(12, 21))
+    """Starts and ends (k, 3) of rays relative to the center, in mm."""
+    count = int(rng.integers(*RAYS))
     surface = form.surface(200)[rng.choice(200, count, replace=False)]
     tilt = rng.normal(0, 0.25, (count, 3))
     out = surface / np.linalg.norm(surface, axis=1, keepdims=True) + tilt
-    length = np.clip(form.semi_axes.mean() * rng.uniform(0.35, 0.8, count), 2.0, 9.0)
+    length = np.clip(form.semi_axes.mean() * rng.uniform(*RAY_LENGTH, count), *RAY_LENGTH_MM)
     return 0.9 * surface, surface + out / np.linalg.norm(out, axis=1, keepdims=True) * length[:, None]
 
 
 def _in_spicules(offsets: A, start: A, end: A) -> NDArray[np.bool_]:
-    """Whether offsets lie in one of the rays, cones of 0.8 mm radius at the root and 0.25 mm at the tip."""
+    """Whether offsets lie in one of the rays, which are cut cones."""
     hit = np.zeros(offsets.shape[:-1], bool)
     flat = offsets.astype(np.float32)
+    root, tip = RAY_RADIUS_MM
     for a, b in zip(start, end, strict=True):
         low, high = np.minimum(a, b) - 1, np.maximum(a, b) + 1
         box = tuple(
@@ -247,7 +252,7 @@ def _in_spicules(offsets: A, start: A, end: A) -> NDArray[np.bool_]:
         ab = b - a
         t = np.clip(p @ ab / (ab @ ab), 0, 1)
         d2 = ((p - t[..., None] * ab) ** 2).sum(-1)
-        hit[box] |= d2 < (0.8 - 0.55 * t) ** 2
+        hit[box] |= d2 < (root + (tip - root) * t) ** 2
     return hit
 
 

@@ -2,8 +2,8 @@
 
 Growth: points are scattered through the lung and joined one after another to the tree where
 ``distance + balance * path length to the hilum`` is least (the balanced minimum spanning tree of Cuntz et al.,
-PLoS Comput Biol 6:e1000877, 2010). Radii follow Murray's law: the cube of a parent's radius is the sum of the cubes
-of its children's (Murray, PNAS 12:207, 1926).
+PLoS Comput Biol 6:e1000877, 2010). Radii follow Murray's law, a parent's radius to some power is the sum of its
+children's to that power (Murray, PNAS 12:207, 1926, where the power is 3).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ from LungCADLib.scan import Geometry
 A = NDArray[np.float64]
 
 BALANCE = 0.4
-LEAF_RADIUS_MM, ROOT_RADIUS_MM = 0.45, 4.5
+LEAF_RADIUS_MM, ROOT_RADIUS_MM = 0.42, 4.5
+MURRAY_POWER = 2.6
+"""Makes vessels of 8 to 9 mm at the hilum from tips below 1 mm, as they are on CT."""
+
 SMALLEST_AIRWAY_ARTERY_MM = 1.15
 
 
@@ -98,7 +101,7 @@ def grow(root: A, points: A, leaf_radius: float, root_radius: float, balance: fl
         best[closer], best_parent[closer] = cost[closer], i
     leaves = _leaves(parents)
     nodes = _straighten(nodes, parents, leaves)
-    return Tree(nodes, parents, np.minimum(leaf_radius * leaves ** (1 / 3), root_radius))
+    return Tree(nodes, parents, np.minimum(leaf_radius * leaves ** (1 / MURRAY_POWER), root_radius))
 
 
 def _leaves(parents: NDArray[np.int64]) -> A:
@@ -210,8 +213,9 @@ def _airway(build: Build, side: int, artery: Tree, rng: np.random.Generator) -> 
 def draw(volume: NDArray[np.uint8], geometry: Geometry, segments: tuple[A, A, A, A]) -> None:
     """Draw tapered round segments into a volume of shares (0 to 255), keeping the larger value.
 
-    The edge is as wide as the voxel seen along the edge's normal; a segment thinner than a voxel is drawn one voxel
-    wide and paler, so that its cross-section times its share stays right.
+    The edge is a ramp as wide as the voxel seen along the edge's normal (w); a segment thinner than a voxel is
+    drawn one voxel wide. A disk of radius r with such an edge has the area pi (r² + w²/12), so the share is scaled to the true
+    area. Over all places in the voxel the caliber is right; at one place a vessel of 1 mm may be 20% off.
     """
     spacing = np.array(geometry.spacing[::-1])
     origin = np.array(geometry.origin)
@@ -233,6 +237,6 @@ def draw(volume: NDArray[np.uint8], geometry: Geometry, segments: tuple[A, A, A,
         width = np.maximum(width, spacing.min()).astype(np.float32)
         radius = (ra + (rb - ra) * t).astype(np.float32)
         drawn = np.maximum(radius, width / 2)
-        share = np.clip(0.5 + (drawn - d) / width, 0, 1) * (radius / drawn) ** 2
+        share = np.clip(0.5 + (drawn - d) / width, 0, 1) * radius**2 / (drawn**2 + width**2 / 12)
         box = volume[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
         np.maximum(box, (share * 255 + 0.5).astype(np.uint8), out=box)
