@@ -16,6 +16,10 @@ Plane = Literal["axial", "coronal", "sagittal"]
 LUNG_WINDOW = (-600.0, 1500.0)
 """Center and width in HU of the window lungs are read in (Fleischner glossary; the usual -600/1500)."""
 
+# Windows of the overview: the brightest voxels along a ray through a lung are vessels near 0 HU, and a mean over the
+# whole body is lower than any tissue in it.
+_VESSELS, _BODY = (-150.0, 1000.0), (-500.0, 1000.0)
+
 # Which array axes (of z, y, x) run down and to the right of each picture, as radiologists look at them: the head is
 # up, and the patient's right is on the left of axial and coronal pictures.
 _AXES: dict[Plane, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -193,7 +197,7 @@ def overviews(scan: Scan, lungs: NDArray[np.uint8], height: int = 320) -> tuple[
     for plane, near, far in zip(("coronal", "sagittal"), bright, whole, strict=True):
         right = _AXES[plane][2]  # type: ignore[index]
         columns = max(1, round(scan.hu.shape[right] * scan.spacing[right] / mm))
-        gray = np.maximum(window(near, (-500, 1100)), window(far, (-350, 1900)) // 2)
+        gray = np.maximum(window(near, _VESSELS), window(far, _BODY) // 2)
         views.append(Overview(_stretched(gray[::-1], (height, columns)), mm, plane, scan))  # type: ignore[arg-type]
     return views[0], views[1]
 

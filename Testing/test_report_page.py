@@ -202,10 +202,15 @@ def test_there_is_no_outline_on_a_slice_the_mask_does_not_reach():
 def test_the_overviews_put_a_nodule_where_it_shines():
     scan = make_scan()
     study = make_study(scan)
-    for overview in overviews(scan, study.masks.lungs):
-        row, column = overview.place(study.nodules[0].center_lps_mm)
-        assert overview.gray[round(row), round(column)] > 240
-        assert overview.gray.shape[0] == 320
+    with_nodule = overviews(scan, study.masks.lungs)
+    nodule = study.masks.nodules["L1"]
+    scan.hu[nodule.box][nodule.mask] = -850
+    for bright, dark in zip(with_nodule, overviews(scan, study.masks.lungs), strict=True):
+        assert bright.gray.shape[0] == 320
+        change = np.argwhere(bright.gray.astype(int) - dark.gray > 60)
+        place = np.array(bright.place(study.nodules[0].center_lps_mm))
+        assert np.abs(change.mean(axis=0) + 0.5 - place).max() < 1
+        assert np.ptp(change, axis=0) * bright.mm == pytest.approx((16, 18 if bright.plane == "coronal" else 14), abs=3)
 
 
 def test_embedded_pictures_are_readable(html):
