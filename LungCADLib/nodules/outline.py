@@ -15,16 +15,16 @@ from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Geometry, Scan
 from LungCADLib.study import Candidate
 
-CORE_CEILING_HU = -50
+CORE_CEILING_HU = 20
 """Denser cores (soft tissue, contrast, calcium) are taken as this, so that the edge of a bright nodule stays put."""
 
 LEAST_CONTRAST_HU = 120
 LEVEL = 0.28
-OPENING = 0.55
+OPENING = 0.7
 REACH = 1.35
-SURE = 0.8
+SURE = 1.1
 CLIMB = 0.7
-EXTENT = 2.2
+EXTENT = 1.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,9 @@ def outline_nodule(scan: Scan, region: NDArray[np.bool_], candidate: Candidate) 
     native = patch.geometry.resample(fine.astype(np.float32), part.geometry) >= 0.5
     native &= _connected_to_seed(native, part.geometry.to_index(candidate.center_lps_mm))
     if not native.any():
-        at = np.clip(np.round(part.geometry.to_index(candidate.center_lps_mm)).astype(int), 0, np.array(native.shape) - 1)
+        at = np.clip(
+            np.round(part.geometry.to_index(candidate.center_lps_mm)).astype(int), 0, np.array(native.shape) - 1
+        )
         native[tuple(at)] = True
     return BoxMask(tuple(int(s.start) for s in box), native).trimmed()  # type: ignore[arg-type]
 
@@ -77,7 +79,7 @@ def outline_patch(patch: Patch, radius_mm: float) -> NDArray[np.bool_]:
     level = background + LEVEL * max(core - background, LEAST_CONTRAST_HU)
     lung = ndimage.binary_fill_holes(patch.region | (distance <= SURE * radius_mm))
     tissue = (smooth > level) & lung
-    seed = _brightest_near(np.where(lung, smooth, -1000), distance, radius_mm)
+    seed = _nearest(tissue, distance)
     tissue = _component(tissue, seed)
     return ndimage.binary_fill_holes(_without_vessels(tissue, seed, distance, radius_mm, step))
 
@@ -92,7 +94,11 @@ def _patch(part: Scan, region: NDArray[np.bool_], candidate: Candidate, step: fl
 
 def _step(part: Scan, radius: float) -> float:
     """Grid step in mm: fine for small nodules, coarse for masses, so that a patch stays small."""
-    return float(np.clip(radius / 8, min(part.spacing[1:]), 2.0)) if radius > 5 else float(np.clip(min(part.spacing), 0.5, 0.8))
+    return (
+        float(np.clip(radius / 8, min(part.spacing[1:]), 2.0))
+        if radius > 5
+        else float(np.clip(min(part.spacing), 0.5, 0.8))
+    )
 
 
 def _distance_from(seed: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -113,11 +119,9 @@ def _lung_hu(
     return float(np.median(aerated)) if aerated.size > 30 else -850.0
 
 
-def _brightest_near(values: NDArray[np.float32], distance: NDArray[np.float32], radius_mm: float) -> tuple[int, ...]:
-    """The voxel to grow from: the center, or the densest voxel close by when the center itself is a hole."""
-    weighed = values - 40 * distance
-    weighed[distance > max(0.6 * radius_mm, 1.5)] = -np.inf
-    return np.unravel_index(int(np.argmax(weighed)), values.shape)  # type: ignore[return-value]
+def _nearest(tissue: NDArray[np.bool_], distance: NDArray[np.float32]) -> tuple[int, ...]:
+    """The tissue voxel to grow from: the center, or the nearest one when the center itself is a hole."""
+    return np.unravel_index(int(np.argmin(np.where(tissue, distance, np.inf))), tissue.shape)  # type: ignore[return-value]
 
 
 def _component(mask: NDArray[np.bool_], seed: tuple[int, ...]) -> NDArray[np.bool_]:
