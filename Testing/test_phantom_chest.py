@@ -161,6 +161,14 @@ def test_a_nodule_stays_where_it_is_put(phantom):
     assert made.scan.hu[index_of(made, made.nodules[0])] == pytest.approx(60, abs=5)
 
 
+def test_padding_hides_what_lies_outside_the_circle():
+    tight = small_phantom(0, [], extent_mm=(60.0, 220.0, 220.0), padding=True)
+    hidden = tight.scan.hu[10] == -1024
+    assert hidden[0, 0] and not hidden[90, 90]
+    assert (tight.masks.lungs[:, hidden] == LungLabel.BACKGROUND).all()
+    assert (tight.masks.lungs[:, ~hidden] != LungLabel.BACKGROUND).any()
+
+
 def test_what_cannot_be_made_is_refused():
     with pytest.raises(ValueError, match="no place in the lungs for a nodule of 150 mm"):
         small_phantom(0, [NoduleSpec(150.0)])

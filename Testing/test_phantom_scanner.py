@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from LungCADLib.phantom.scanner import pad_outside_circle, scan_slices
+from LungCADLib.phantom.scanner import outside_circle, scan_slices
 from LungCADLib.progress import Progress
 
 SPACING = (2.0, 0.7, 0.8)
@@ -54,8 +54,14 @@ def test_a_thicker_slice_spreads_along_z_as_a_box_of_its_thickness_does():
 
 
 def test_padding_lies_outside_the_circle_only():
-    hu = np.zeros((2, 60, 60), np.int16)
-    pad_outside_circle(hu, (1.0, 1.0, 1.0))
-    assert hu[0, 0, 0] == hu[1, 59, 59] == -1024
-    assert hu[0, 30, 0] == hu[0, 30, 30] == 0
-    assert (hu == 0).mean() == pytest.approx(np.pi / 4, abs=0.02)
+    outside = outside_circle((60, 60), (1.0, 1.0))
+    assert outside[0, 0] and outside[59, 59]
+    assert not outside[30, 0] and not outside[30, 30]
+    assert 1 - outside.mean() == pytest.approx(np.pi / 4, abs=0.02)
+
+
+def test_the_circle_is_as_wide_as_the_longer_side_in_mm():
+    outside = outside_circle((40, 100), (1.5, 1.0))
+    assert not outside[20].any()
+    assert not outside[0, 20:80].any()
+    assert outside[0, 0]

@@ -12,10 +12,10 @@ from LungCADLib.phantom.compose import compose, lung_labels
 from LungCADLib.phantom.nodules import Drawing, NoduleSpec, TrueNodule, draw_nodule, main_hu, make_form
 from LungCADLib.phantom.place import Places
 from LungCADLib.phantom.sample import DEMO_NODULES, sample_nodules
-from LungCADLib.phantom.scanner import KERNELS, pad_outside_circle, scan_slices
+from LungCADLib.phantom.scanner import KERNELS, outside_circle, scan_slices
 from LungCADLib.phantom.trees import grow_trees
 from LungCADLib.progress import Progress
-from LungCADLib.scan import Geometry, Header, Scan
+from LungCADLib.scan import AIR_HU, Geometry, Header, Scan
 
 BOTTOM_MM, MIDDLE_Y_MM = -18.0, 18.0
 """LPS z of the lowest slice and y of the middle row."""
@@ -78,7 +78,7 @@ def make_phantom(
     contrast
         Contrast medium in heart and vessels.
     padding
-        Outside the circle of reconstruction -1024 HU, as many scanners write it.
+        Outside the circle of reconstruction -1024 HU and no lung, as many scanners write it.
     progress
         Follows the making; a cancelled run raises `Cancelled`.
 
@@ -117,7 +117,8 @@ def make_phantom(
     thickness = slice_thickness_mm or spacing[0]
     scan_slices(hu, spacing, thickness, kernel, noise_hu, for_noise, progress)
     if padding:
-        pad_outside_circle(hu, spacing)
+        outside = outside_circle(hu.shape[1:], spacing[1:])
+        hu[:, outside], lungs[:, outside] = AIR_HU, LungLabel.BACKGROUND
     header = Header(
         source=f"phantom {seed}",
         patient_id="PHANTOM",

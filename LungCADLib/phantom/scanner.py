@@ -47,9 +47,8 @@ def scan_slices(
             progress.update(0.7 + 0.3 * k / hu.shape[0])
 
 
-def pad_outside_circle(hu: NDArray[np.int16], spacing: tuple[float, float, float]) -> None:
-    """Air padding beyond the largest circle that fits, in place."""
-    ny, nx = hu.shape[1:]
-    y, x = (np.arange(ny) - (ny - 1) / 2) * spacing[1], (np.arange(nx) - (nx - 1) / 2) * spacing[2]
-    radius = min(ny * spacing[1], nx * spacing[2]) / 2
-    hu[:, y[:, None] ** 2 + x[None, :] ** 2 > radius**2] = AIR_HU
+def outside_circle(shape: tuple[int, int], spacing: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which pixels (y, x) lie outside the circle of reconstruction, as wide as the longer side of the picture."""
+    y, x = ((np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True))
+    radius = max(n * s for n, s in zip(shape, spacing, strict=True)) / 2
+    return np.asarray(y[:, None] ** 2 + x[None, :] ** 2 > radius**2)

@@ -213,9 +213,9 @@ def _airway(build: Build, side: int, artery: Tree, rng: np.random.Generator) -> 
 def draw(volume: NDArray[np.uint8], geometry: Geometry, segments: tuple[A, A, A, A]) -> None:
     """Draw tapered round segments into a volume of shares (0 to 255), keeping the larger value.
 
-    The edge is a ramp as wide as the voxel seen along the edge's normal (w); a segment thinner than a voxel is
-    drawn one voxel wide. A disk of radius r with such an edge has the area pi (r² + w²/12), so the share is scaled to the true
-    area. Over all places in the voxel the caliber is right; at one place a vessel of 1 mm may be 20% off.
+    The edge is a ramp as wide as the voxel seen along the edge's normal (w); a thinner segment is drawn one voxel wide.
+    A disk of radius r with such an edge has the area pi (r² + w²/12), so the share is scaled to the true area. Over all
+    places in the voxel the caliber is right; at one place a vessel of 1 mm may be 20% off.
     """
     spacing = np.array(geometry.spacing[::-1])
     origin = np.array(geometry.origin)
