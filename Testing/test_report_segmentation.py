@@ -1,10 +1,14 @@
 """segmentation.seg.nrrd: what Slicer's own reader finds in it is what the study holds."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from study_factory import OBLIQUE, geometry, make_scan, make_study
 
 from LungCADLib.errors import InputError
@@ -105,6 +109,27 @@ def test_overlapping_nodules_go_to_a_further_layer(study):
     assert [segment.layer for segment in table] == [0, 0, 0, 1, 1, 2]
     assert [segment.label for segment in table] == [1, 2, 3, 1, 2, 1]
     assert len(layers) == 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.tuples(*[st.integers(0, 5)] * 3), arrays.arrays(bool, (3, 4, 5), fill=st.booleans())),
+        max_size=6,
+    )
+)
+def test_however_nodules_overlap_each_voxel_is_kept(placed):
+    study = make_study(make_scan())
+    first = study.nodules[0]
+    study.nodules[:] = [replace(first, id=str(i)) for i in range(len(placed))]
+    study.masks.nodules = {str(i): BoxMask(start, mask) for i, (start, mask) in enumerate(placed)}
+    table, layers = segments(study)
+    found = {segment.lesion_id: layers[segment.layer].labels == segment.label for segment in table}
+    boxes = {segment.lesion_id: layers[segment.layer].box for segment in table}
+    for id_, mask in study.masks.nodules.items():
+        full = np.zeros(study.masks.geometry.shape, bool)
+        if id_ in found:
+            full[boxes[id_]] = found[id_]
+        assert (full == mask.full(full.shape)).all()
 
 
 def test_the_file_is_cropped_to_the_outlines_and_placed_by_its_origin(study, tmp_path):

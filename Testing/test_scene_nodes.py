@@ -179,6 +179,17 @@ def test_a_volume_already_in_the_scene_is_used_and_its_study_kept(case):
         assert len(parents) == 1
 
 
+def test_outlines_and_points_follow_the_volumes_transform(case):
+    scan, study, _, _ = case
+    with SceneHost() as host:
+        volume = add_study(host.scene, study, scan).volume
+        transform = host.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        volume.SetAndObserveTransformNodeID(transform.GetID())
+        nodes = add_study(host.scene, study, scan, volume)
+        assert nodes.segmentation.GetParentTransformNode() is transform
+        assert nodes.centers.GetParentTransformNode() is transform
+
+
 def test_a_second_scan_of_the_same_study_joins_it(case):
     scan, study, _, _ = case
     with SceneHost() as host:

@@ -234,14 +234,22 @@ def _range(risk: Risk) -> str:
 
 
 def _inputs(risk: Risk) -> str:
-    """What went in, with what nobody gave marked as assumed; the note where the equation does not apply."""
+    """What went in, with what nobody gave marked as assumed; instead why the equation does not apply."""
+    if risk.value is None:
+        return f'<span class="quiet">{escape(risk.note)}</span>'
     words = []
     for name, value in risk.inputs.items():
-        label = escape(name.replace("_", " "))
-        text = f"{label} {escape(as_text(value))}".strip()
+        text = escape(_input(name, as_text(value)))
         words.append(f'<span class="assumed">{text} (assumed)</span>' if name in risk.assumed else text)
-    note = f'<span class="quiet">{escape(risk.note)}</span>' if risk.note else ""
-    return "<br>".join(part for part in (" · ".join(words), note) if part)
+    return " · ".join(words)
+
+
+def _input(name: str, value: str) -> str:
+    """An input in words: "age_years" 63 is "age 63 years"."""
+    for unit in ("years", "mm"):
+        if name.endswith(f"_{unit}"):
+            return f"{name.removesuffix(f'_{unit}').replace('_', ' ')} {value} {unit}"
+    return f"{name.removeprefix('n_').replace('_', ' ')} {value}".strip()
 
 
 def _advice(nodule: Nodule) -> str:

@@ -52,7 +52,7 @@ def write_scene(study: Study, scan: Scan, path: Path) -> None:
     Raises
     ------
     SceneUnavailable
-        If `slicer` cannot be imported.
+        If Slicer's classes cannot be imported.
     OSError
         If the file cannot be written.
     InputError
@@ -65,7 +65,8 @@ def write_scene(study: Study, scan: Scan, path: Path) -> None:
 
 
 def _require_slicer() -> None:
+    # Python started beside the application finds a `slicer` without these.
     try:
-        import slicer  # noqa: F401
+        from slicer import vtkMRMLScene, vtkMRMLSubjectHierarchyNode, vtkSlicerMarkupsLogic  # noqa: F401
     except ImportError:
         raise SceneUnavailable from None

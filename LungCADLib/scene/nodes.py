@@ -53,7 +53,8 @@ def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> Study
     scan
         The scan it was found in.
     volume
-        The `vtkMRMLScalarVolumeNode` the scan came from; None adds one.
+        The `vtkMRMLScalarVolumeNode` the scan came from; None adds one. If it is under a transform, the scan's
+        positions are those before it, and outlines and points follow the same transform.
 
     Returns
     -------
@@ -76,6 +77,8 @@ def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> Study
         _add_centers(scene, study.nodules),
         _add_text(scene, study),
     )
+    for node in (nodes.segmentation, nodes.centers):
+        node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     for role in ("volume", "segmentation", "table", "centers"):
         nodes.text.SetNodeReferenceID(role, getattr(nodes, role).GetID())
     place_under_study(scene, volume, [nodes.segmentation, nodes.table, nodes.centers, nodes.text], scan.header)
