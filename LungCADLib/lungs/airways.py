@@ -10,14 +10,17 @@ from LungCADLib.lungs.grid import COARSE_MM, Mask, dilate, opening
 TRACHEA_HU = -800
 TRACHEA_MM2 = (40.0, 900.0)
 """Lumen area on an axial slice."""
-TRACHEA_MIN_MM = 16.0
-"""Shortest run of slices believed to be a trachea."""
+TRACHEA_MIN_MM = (16.0, 6.0)
+"""Shortest run of slices believed to be a trachea: anywhere, and where the last slice cuts it off."""
+WALL_HU = -500
+"""Around a trachea there is mostly soft tissue; lung on one side is allowed."""
 MIDLINE_SHARE = 0.18
 """How far from the middle of the body it may be, as a share of the body's width."""
 GROW_HU = range(-960, -740, 20)
 LEAK_ML = 25.0
 """A step of the growing threshold that adds more than this has broken into the lung."""
 MOST_ML = 160.0
+BOTH_BRONCHI_MM = 34.0
 BRONCHUS_MM = 2.5
 """Branches of a smaller radius are left to the lung."""
 IN_PLANE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3], bool)
@@ -81,12 +84,12 @@ def trachea(hu: NDArray[np.int16], inside: Mask) -> Mask:
         center_y, center_x = (y.start + y.stop - 1) / 2, (x.start + x.stop - 1) / 2
         off_middle = abs(center_x - (across[0] + across[-1]) / 2) / (across[-1] - across[0] + 1)
         roundish = area[label] > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
-        if roundish and off_middle < MIDLINE_SHARE:
+        if roundish and off_middle < MIDLINE_SHARE and _has_wall(hu[z.start], labels[z.start], int(label), y, x):
             spots.append((z.start, center_y, center_x, int(label)))
-    return np.isin(labels, _longest_run(spots))
+    return np.isin(labels, _longest_run(spots, len(hu)))
 
 
-def _longest_run(spots: list[tuple[int, float, float, int]]) -> list[int]:
+def _longest_run(spots: list[tuple[int, float, float, int]], slices: int) -> list[int]:
     """The labels of the run of spots (z, y, x, label) that is longest, the higher one where two are equal."""
     reach = 8 / COARSE_MM
     runs: list[list[tuple[int, float, float, int]]] = []
@@ -99,4 +102,21 @@ def _longest_run(spots: list[tuple[int, float, float, int]]) -> list[int]:
         else:
             runs.append([spot])
     best = max(runs, key=len, default=[])
-    return [label for *_, label in best] if len(best) * COARSE_MM >= TRACHEA_MIN_MM else []
+    reaches_top = bool(best) and best[0][0] >= slices - 2
+    enough = TRACHEA_MIN_MM[1] if reaches_top else TRACHEA_MIN_MM[0]
+    return [label for *_, label in best] if len(best) * COARSE_MM >= enough else []
+
+
+def _has_wall(axial: NDArray[np.int16], labels: NDArray[np.int32], label: int, y: slice, x: slice) -> bool:
+    """Whether a spot on a slice lies in soft tissue rather than in lung."""
+    rows, columns = slice(max(0, y.start - 3), y.stop + 3), slice(max(0, x.start - 3), x.stop + 3)
+    spot = labels[rows, columns] == label
+    ring = ndimage.binary_dilation(spot, iterations=3) & ~ndimage.binary_dilation(spot)
+    return bool(np.median(axial[rows, columns][ring]) > WALL_HU)
+
+
+def carina(airway: Mask) -> int:
+    """The z index at which the trachea divides: the highest slice with a lumen as wide as two bronchi side by side."""
+    widths = [np.ptp(np.flatnonzero(axial.any(axis=0))) * COARSE_MM if axial.any() else 0.0 for axial in airway]
+    wide = np.flatnonzero(np.array(widths) > BOTH_BRONCHI_MM)
+    return int(wide[-1]) if wide.size else int(np.flatnonzero(airway.any(axis=(1, 2)))[0])

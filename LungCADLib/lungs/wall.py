@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from LungCADLib.lungs.airways import carina
 from LungCADLib.lungs.grid import COARSE_MM, Mask, closing, components, dilate, erode, filled, opening
 
 DENT_MM = 10.0
@@ -16,12 +17,12 @@ SPINE_MM = 30.0
 """Nearer to the midline than this, the large ball would fill in vertebrae."""
 INWARD_MM = 8.0
 """A dent is at the ribs if at least this much lung lies between it and the mediastinum."""
-MASS_MM = 12.0
+MASS_MM = 10.0
 """Radius of the ball a mass must hold where only the other lung tells that lung should be there."""
 MASS_MOST_ML = 250.0
-UPPER_SHARE = 0.55
-"""Below this share of the other lung's height its mirror image holds the heart, the liver and the stomach."""
-MEDIASTINUM_MM = 20.0
+MEDIASTINUM_MM = (20.0, 35.0)
+"""How far the mediastinum reaches to the right and, with the aortic arch, to the left of the midline."""
+SPREAD_MM = 8.0
 TISSUE_HU = (-400, 150)
 SMOOTH_VOXELS = 5
 """A sharp kernel's noise must not break a mass into crumbs."""
@@ -48,7 +49,9 @@ def with_dents(right: Mask, left: Mask, middle: float) -> tuple[Mask, Mask]:
 
 
 def masses(hu: NDArray[np.int16], right: Mask, left: Mask, airway: Mask, inside: Mask, middle: float) -> Mask:
-    """Large soft-tissue bodies in the upper chest that lie where the other side has lung.
+    """Large soft-tissue bodies above the carina that lie where the other side has lung.
+
+    Below it the heart, the liver and the stomach do so in everybody.
 
     Parameters
     ----------
@@ -64,15 +67,14 @@ def masses(hu: NDArray[np.int16], right: Mask, left: Mask, airway: Mask, inside:
         return found
     smooth = ndimage.uniform_filter(hu, SMOOTH_VOXELS)
     tissue = (smooth > TISSUE_HU[0]) & (smooth < TISSUE_HU[1]) & inside & ~right & ~left & ~airway
-    x = np.arange(hu.shape[2])
-    tissue &= np.abs(x - middle) * COARSE_MM > MEDIASTINUM_MM
+    tissue[: carina(airway)] = False
+    middle = _symmetry(right, left, middle)
+    x = (np.arange(hu.shape[2]) - middle) * COARSE_MM
+    lateral = (x < -MEDIASTINUM_MM[0]) | (x > MEDIASTINUM_MM[1])
     for other in (right, left):
-        heights = np.flatnonzero(other.any(axis=(1, 2)))
-        if not heights.size:
-            continue
         place = _mirrored(other, middle) & tissue
-        place[: int(heights[0] + UPPER_SHARE * (heights[-1] - heights[0]))] = False
-        labels, sizes = components(dilate(erode(place, MASS_MM), MASS_MM + COARSE_MM) & place)
+        cores = erode(place & lateral, MASS_MM)
+        labels, sizes = components(dilate(cores, MASS_MM + SPREAD_MM) & place)
         found |= (sizes * COARSE_MM**3 / 1000 <= MASS_MOST_ML)[labels] & (labels > 0)
     return found
 
@@ -99,6 +101,16 @@ def _beyond_lung(lungs: Mask, middle: float) -> Mask:
 def _closing_on_half_grid(lung: Mask, mm: float) -> Mask:
     closed = closing(lung[::2, ::2, ::2], mm, 2 * COARSE_MM)
     return np.repeat(np.repeat(np.repeat(closed, 2, 0), 2, 1), 2, 2)[tuple(slice(0, n) for n in lung.shape)]
+
+
+def _symmetry(right: Mask, left: Mask, otherwise: float) -> float:
+    """The x index halfway between the lungs' outer edges: a mass pushes the trachea aside, but not the ribs."""
+    both = right.any(axis=(1, 2)) & left.any(axis=(1, 2))
+    if not both.any():
+        return otherwise
+    outer_right = right[both].any(axis=1).argmax(axis=1)
+    outer_left = left.shape[2] - 1 - left[both].any(axis=1)[:, ::-1].argmax(axis=1)
+    return float(np.median((outer_right + outer_left) / 2))
 
 
 def _mirrored(mask: Mask, middle: float) -> Mask:
