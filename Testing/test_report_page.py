@@ -86,7 +86,8 @@ def test_everything_the_study_says_is_there(html):
         "17.9 × 14.2 mm", "right upper lobe, central", "30 ± 15 HU", "0.71", "0.55 to 0.83",
         "not a probability of cancer", "AUC 0.95", "the ruler alone: 0.94", "Brock 2b", "12.0%", "5.0% to 31.0%",
         "age 63 years", "sex female", "emphysema (assumed)", "needs a PET",
-        "solid, 8 to < 15 mm at baseline", "ACR 2022", "The slices are thick, for this size", "reader_model.json", "abababababab", "lungs 3.2 s",
+        "solid, 8 to < 15 mm at baseline", "ACR 2022", "The slices are thick, for this size",
+        "reader_model.json", "abababababab", "lungs 3.2 s",
     ):  # fmt: skip
         assert said in text, said
 
