@@ -21,6 +21,7 @@ OTHER_BODY_PARTS = ("HEAD", "BRAIN", "SKULL", "SINUS", "ORBIT", "JAW", "PELVIS",
 POINT_COVERAGE_MM, ENOUGH_COVERAGE_MM = 50.0, 300.0
 POINT_THICKNESS_MM, WORST_THICKNESS_MM = 1.25, 10.0
 SHARP_POINTS = 0.5
+ARCHIVES = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip"}
 VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 
 
@@ -115,9 +116,13 @@ class Series:
 
 @dataclass
 class Catalog:
-    """What a folder holds: its series, best first, and the files that should be DICOM but cannot be read."""
+    """What a folder holds: its series, best first, and the files that should be DICOM but cannot be read.
+
+    `uid` is the series meant when the path is one of its files.
+    """
 
     path: Path
+    uid: str | None = None
     series: list[Series] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
     others: list[Path] = field(default_factory=list)
@@ -131,47 +136,73 @@ class Catalog:
 
 
 def catalog(path: Path, moved: Callable[[float], None] = lambda done: None) -> Catalog:
-    """Read the headers of every DICOM file of a folder (nested), a DICOMDIR, or the folder of one file.
+    """Read the headers of every DICOM file of a folder (nested), of a DICOMDIR, or beside one slice.
+
+    Parameters
+    ----------
+    path
+        A multi-frame file stands for itself, a single slice for its series in the same folder.
+    moved
+        Told the fraction done, 0 to 1.
 
     Raises
     ------
     InputError
-        If the path does not exist or cannot be opened.
+        If the path does not exist, cannot be opened, or is a file that is not DICOM.
     """
     found = Catalog(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if path.is_dir():
+        files = _below(path)
+    elif path.name.upper() == "DICOMDIR":
+        files = _listed(path)
+    else:
+        header = read_header(path)
+        if header is None:
+            raise InputError(_not_an_image(path))
+        found.uid = header.series_uid
+        files = [path] if len(header.frames) > 1 else _beside(path)
     headers: list[FileHeader] = []
-    files = list(_files(path))
     for i, file in enumerate(files):
         try:
-            header = read_header(file)
+            read = read_header(file)
         except InputError as error:
             found.damaged[file] = str(error)
-            continue
-        finally:
-            moved((i + 1) / len(files))
-        if header is None:
-            found.others.append(file)
         else:
-            headers.append(header)
+            if read is None:
+                found.others.append(file)
+            else:
+                headers.append(read)
+        moved((i + 1) / len(files))
     found.series = group(headers)
     return found
 
 
-def _files(path: Path) -> list[Path]:
-    """The files to look at, hidden ones left out, in a stable order."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if path.is_file():
-        return _listed(path) if path.name.upper() == "DICOMDIR" else [path]
+def _below(folder: Path) -> list[Path]:
+    """Every file below a folder, hidden ones left out, in a stable order."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"The folder {error.filename} cannot be opened: {(error.strerror or 'error').lower()}.")
 
     files = []
-    for folder, folders, names in os.walk(path, onerror=refuse):
+    for place, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
-        files += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
     return files
+
+
+def _beside(path: Path) -> list[Path]:
+    return [file for file in sorted(path.parent.iterdir()) if file.is_file() and not file.name.startswith(".")]
+
+
+def _not_an_image(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    for magic, name in ARCHIVES.items():
+        if start.startswith(magic):
+            return f"{path} is a {name} archive; unpack it and give the folder."
+    return f"{path} is not a CT image that can be read; give DICOM, NRRD, NIfTI or MetaImage."
 
 
 def _listed(dicomdir: Path) -> list[Path]:

@@ -60,6 +60,7 @@ def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
         raise InputError(f"{path} is damaged or truncated ({one_line(error)}); copy it again.") from None
     if "PixelData" not in dataset:
         raise InputError(f"{path} has no integer pixel data (is it truncated?); copy it again.")
+    _refuse_truncated(path, dataset)
     try:
         stored = dataset.pixel_array
     except (NotImplementedError, RuntimeError, AttributeError, ValueError, EOFError, OSError) as error:
@@ -67,6 +68,18 @@ def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
     if "NumberOfFrames" not in dataset or stored.ndim == 2:
         stored = stored[None]
     return [hounsfield(stored[frame.index], frame.slope, frame.intercept, dataset) for frame in frames]
+
+
+def _refuse_truncated(path: Path, dataset: Dataset) -> None:
+    """Uncompressed pixels have a known length."""
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_compressed:
+        return
+    there = len(dataset.PixelData)
+    wanted = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * int(dataset.get("NumberOfFrames") or 1)
+    wanted *= int(dataset.get("BitsAllocated") or 16) // 8
+    if there < wanted:
+        raise InputError(f"{path} is truncated: {there} of {wanted} bytes of pixels are there; copy it again.")
 
 
 def hounsfield(stored: NDArray, slope: float, intercept: float, dataset: Dataset) -> NDArray[np.int16]:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from LungCADLib.errors import InputError
 from LungCADLib.progress import Progress
 from LungCADLib.readers import volumes
-from LungCADLib.readers.catalog import Catalog, Series, SeriesInfo, catalog, choose, group, refuse_damaged
-from LungCADLib.readers.headers import read_header
+from LungCADLib.readers.catalog import Series, SeriesInfo, catalog, choose, refuse_damaged
 from LungCADLib.readers.orient import upright
 from LungCADLib.readers.plausible import MIN_LUNG_ML, check, lung_ml
 from LungCADLib.readers.stack import build
@@ -21,11 +20,10 @@ from LungCADLib.scan import Geometry, Header, Scan
 
 # Reading headers takes about this part of reading a folder.
 _HEADERS_PART = 0.3
-_ARCHIVES = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip"}
 
 
 def list_series(path: Path) -> list[SeriesInfo]:
-    """Every DICOM series below a folder, listed by a DICOMDIR, or in one file; the preferred one first.
+    """Every DICOM series below a folder, in a DICOMDIR, or beside one file; the preferred one first.
 
     Only headers are read. Files that are not DICOM are ignored.
 
@@ -95,10 +93,8 @@ def _from_volume(path: Path) -> Scan:
 
 
 def _from_dicom(path: Path, uid: str | None, progress: Progress) -> Scan:
-    found = _look(path, progress)
-    if path.is_file() and path.name.upper() != "DICOMDIR" and uid is None and found.series:
-        uid = _uid_of(path)
-    chosen, remarks = choose(found, uid)
+    found = catalog(path, lambda done: progress.update(_HEADERS_PART * done))
+    chosen, remarks = choose(found, uid or found.uid)
     refuse_damaged(found, chosen)
     hu, geometry, more = _build(chosen, progress)
     first = chosen.first
@@ -115,50 +111,6 @@ def _from_dicom(path: Path, uid: str | None, progress: Progress) -> Scan:
         files=tuple(dict.fromkeys(str(f.file) for f in chosen.stack.frames)),
         warnings=(*remarks, *more),
     )
-
-
-def _look(path: Path, progress: Progress) -> Catalog:
-    """The catalog of the path; for one single-slice file, of the files beside it."""
-    if path.is_file() and path.name.upper() != "DICOMDIR":
-        header = read_header(path)
-        if header is None:
-            raise InputError(_not_an_image(path))
-        if len(header.frames) == 1:
-            beside = [
-                file for file in sorted(path.parent.iterdir()) if file.is_file() and not file.name.startswith(".")
-            ]
-            return _catalog_of(path, beside, header.series_uid)
-    return catalog(path, lambda done: progress.update(_HEADERS_PART * done))
-
-
-def _catalog_of(path: Path, files: list[Path], uid: str) -> Catalog:
-    """The catalog of one series among some files."""
-    found = Catalog(path)
-    headers = []
-    for file in files:
-        try:
-            header = read_header(file)
-        except InputError as error:
-            found.damaged[file] = str(error)
-            continue
-        if header is not None and header.series_uid == uid:
-            headers.append(header)
-    found.series = group(headers)
-    return found
-
-
-def _uid_of(path: Path) -> str | None:
-    header = read_header(path)
-    return header.series_uid if header else None
-
-
-def _not_an_image(path: Path) -> str:
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    for magic, name in _ARCHIVES.items():
-        if start.startswith(magic):
-            return f"{path} is a {name} archive; unpack it and give the folder."
-    return f"{path} is not a CT image that can be read; give DICOM, NRRD, NIfTI or MetaImage."
 
 
 def _build(chosen: Series, progress: Progress) -> tuple[NDArray[np.int16], Geometry, tuple[str, ...]]:
