@@ -15,6 +15,7 @@ LOWER_LUNGS = {
     "noise_hu": 0,
     "kernel": "sharp",
 }
+QUICK = {"nodules": [], "spacing": (4.0, 2.0, 2.0)}
 RIGHT, LEFT, AIRWAY = LungLabel.RIGHT, LungLabel.LEFT, LungLabel.AIRWAY
 
 
@@ -39,20 +40,21 @@ def index_of(phantom, nodule):
 
 
 def test_the_same_seed_gives_the_same_voxels_and_another_seed_another_patient(phantom):
-    again, other = small_phantom(0), small_phantom(1, nodules=[])
+    again = small_phantom(0)
     assert (again.scan.hu == phantom.scan.hu).all()
     assert again.nodules == phantom.nodules
-    assert (other.masks.lungs != phantom.masks.lungs).sum() > 10_000
+    one, other = small_phantom(0, **QUICK), small_phantom(1, **QUICK)
+    assert (one.masks.lungs != other.masks.lungs).mean() > 0.003
 
 
 def test_nodules_leave_the_patient_as_he_is(phantom):
-    without = small_phantom(0, nodules=[])
+    without = small_phantom(0, [])
     assert ((without.masks.lungs > 0) == (phantom.masks.lungs > 0)).mean() > 0.9999
 
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 5])
 def test_lungs_are_of_human_size_and_whole(seed, phantom):
-    masks = phantom.masks if seed == 0 else small_phantom(seed, nodules=[]).masks
+    masks = phantom.masks if seed == 0 else small_phantom(seed, **QUICK).masks
     liters = np.bincount(masks.lungs.ravel()) * masks.geometry.voxel_mm3 / 1e6
     assert 2 < liters[RIGHT] + liters[LEFT] < 6
     assert 0.65 * liters[RIGHT] < liters[LEFT] < 0.95 * liters[RIGHT]
@@ -101,7 +103,7 @@ def test_vessels_taper_from_the_hila(phantom):
 
 
 def test_contrast_shows_in_the_aorta():
-    plain, enhanced = (small_phantom(0, [], contrast=c, noise_hu=0) for c in (False, True))
+    plain, enhanced = (small_phantom(0, **QUICK, contrast=c, noise_hu=0) for c in (False, True))
     brighter = enhanced.scan.hu.astype(int) - plain.scan.hu
     assert (brighter > 150).sum() * plain.scan.geometry.voxel_mm3 > 100_000
     assert np.median(brighter[np.isin(plain.masks.lungs, (RIGHT, LEFT))]) == 0
@@ -178,9 +180,9 @@ def test_what_cannot_be_made_is_refused():
 
 def test_progress_moves_on_and_can_stop_the_making():
     steps = []
-    small_phantom(0, [], progress=Progress(report=steps.append, shares={"": 1.0}))
+    small_phantom(0, **QUICK, progress=Progress(report=steps.append, shares={"": 1.0}))
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     with pytest.raises(Cancelled):
-        small_phantom(0, [], progress=Progress(cancelled=lambda: True))
+        small_phantom(0, **QUICK, progress=Progress(cancelled=lambda: True))

@@ -60,7 +60,7 @@ def _abdomen(painter: Painter, cavity: F, dome: NDArray) -> None:
 
 def _mediastinum(build: Build, painter: Painter, blood: dict[str, int]) -> None:
     h, k = build.height, build.heart
-    painter.ellipsoid((20, -20, 0.27 * h), (57 * k, 45 * k, 0.245 * h), blood["heart"])
+    painter.ellipsoid((20, -20, 0.29 * h), (57 * k, 45 * k, 0.21 * h), blood["heart"])
     vessels: list[tuple[str, float, list[tuple[float, float, float]]]] = [
         ("aorta", 14, [(-2, -14, 0.42), (-10, -18, 0.62), (-2, -8, 0.745), (14, 16, 0.76)]),
         ("aorta", 12, [(12, 12, 0.76), (24, 38, 0.72), (24, 46, 0.5), (20, 42, -0.25)]),
