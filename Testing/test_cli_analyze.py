@@ -1,5 +1,6 @@
 """`lungcad analyze`: what it writes, what it says, how it ends. The road itself has its own tests."""
 
+import io
 import json
 import os
 import signal
@@ -7,10 +8,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from study_factory import make_scan, make_study
 
 from LungCADLib import readers
 from LungCADLib.cli import main
+from LungCADLib.cli.screen import show_study
 from LungCADLib.readers import read_scan as real_read_scan
 from LungCADLib.settings import Patient, Settings
 from LungCADLib.study import Study
@@ -58,7 +61,7 @@ def test_results_are_written_shown_and_found(road, capsys):
     assert names(road.at) == ["out"]
     assert names(road.at / "out") == ["nodules.csv", "study.json"]
     shown = capsys.readouterr().out
-    for word in ("L1", "right upper lobe, central", "solid", "16.1", "0.71", "12.0% (5.0-31.0)", "4A", "0.93"):
+    for word in ("L1", "right upper lobe, central", "solid", "16.1", "0.71", "12% (5.0-31)", "4A", "0.93"):
         assert word in shown
     assert "not a probability of cancer" in shown
     assert "range over what nobody entered: emphysema" in shown
@@ -68,6 +71,16 @@ def test_results_are_written_shown_and_found(road, capsys):
     assert "not a medical device" in shown
     assert "table: out/nodules.csv" in shown
     assert "scene.mrb" not in shown, "a file that was not written is not announced"
+
+
+def test_a_narrow_terminal_folds_words_but_never_cuts_a_number():
+    study = make_study(make_scan())
+    study.nodules[0].density, study.nodules[0].volume_mm3 = "part-solid", 123456.0
+    console = Console(width=80, file=io.StringIO())
+    show_study(study, console)
+    shown = console.file.getvalue()
+    for whole in ("part-solid", "16.1", "123456", "0.71", "12% (5.0-31)", "4A", "0.93"):
+        assert whole in shown
 
 
 def test_no_nodules_is_said(road, capsys):

@@ -21,18 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print engines by stage, then weights with their SHA-256."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from LungCADLib.cli import screen
 
     console = screen.output()
-    engines = Table("Option", "Engine", "What it is", pad_edge=False)
+    engines = Table("Option", "Engine", "What it is", box=SIMPLE_HEAD, pad_edge=False)
     for option, package in _STAGES:
         for name, engine in import_module(package).ENGINES.items():
             summary = (engine.__doc__ or "").strip().split("\n")[0]
             engines.add_row(option, name, summary)
     console.print(engines)
-    weights = Table("Weights", "KB", "SHA-256", pad_edge=False)
+    weights = Table("Weights", "KB", "SHA-256", box=SIMPLE_HEAD, pad_edge=False)
     for path in _weights():
         weights.add_row(path.name, f"{path.stat().st_size / 1024:.0f}", hashlib.sha256(path.read_bytes()).hexdigest())
     console.print(weights)
