@@ -134,9 +134,9 @@ Every number below is one that `lungcad evaluate reader-model` prints; it also w
 It is the chance that the median LIDC reader rates the nodule above 3 of 5, given that the median is not 3. For
 research; not a medical device.
 
-**What it is.** A logistic regression on six things that a CT shows. In log odds, with the intercept {intercept:+.3f} and
-coefficients for standardized terms, (value - mean) / scale; a value outside the range seen in training enters as the
-nearest value seen:
+**What it is.** A logistic regression on six things that a CT shows. Its intercept is {intercept:+.3f} in log odds; its
+coefficients are for standardized terms, (value - mean) / scale. A value outside the range seen in training enters as
+the nearest value seen.
 
 {terms}
 

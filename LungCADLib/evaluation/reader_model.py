@@ -140,7 +140,8 @@ def _show(tested: Mapping[str, Any], found: Mapping[str, Figure], refit: Refit) 
         console.width = PAGE_WIDTH
 
     def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-        shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        console.print(title)
+        shown = Table(box=None, pad_edge=False)
         for column in columns:
             shown.add_column(column)
         for row in rows:
@@ -151,8 +152,8 @@ def _show(tested: Mapping[str, Any], found: Mapping[str, Figure], refit: Refit) 
     console.print(
         f"Reader-suspicion model {tested['version']}: {MEANING}.\n"
         f"Fitted on {counts['nodules']} LIDC nodules ({counts['suspicious']} suspicious) of {counts['patients']} "
-        f"development patients; {counts['kept']} of the protocol's {counts['all_nodules']} nodules are of patients kept "
-        "for independent tests and were not used.\n"
+        f"development patients; {counts['kept']} of the protocol's {counts['all_nodules']} nodules are of patients "
+        "kept for independent tests and were not used.\n"
     )
     show(f"Log odds: {tested['intercept']:+.3f} and, per standardized term,", TERM_COLUMNS, term_rows(tested))
     show("Ten-fold cross-validation by patient, 95% intervals", COLUMNS, table(found))
