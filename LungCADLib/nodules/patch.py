@@ -56,9 +56,9 @@ class Patch:
         ]
         box = tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
         mask = np.zeros([b - a for a, b in zip(begin, end, strict=True)], bool)
-        mask[
-            tuple(slice(a - b, a - b + n) for a, b, n in zip(tight.start, begin, tight.mask.shape, strict=True))
-        ] = tight.mask
+        mask[tuple(slice(a - b, a - b + n) for a, b, n in zip(tight.start, begin, tight.mask.shape, strict=True))] = (
+            tight.mask
+        )
         labels = lungs.labels[box]
         lung = (labels == LungLabel.RIGHT) | (labels == LungLabel.LEFT) | mask
         return Patch(scan.hu[box].astype(np.float32), mask, lung, scan.spacing, (begin[0], begin[1], begin[2]))
@@ -100,7 +100,7 @@ class Patch:
     @property
     def has_background(self) -> bool:
         """Whether enough aerated lung is near to say what the background is."""
-        return np.count_nonzero(self.background) >= LEAST_BACKGROUND_VOXELS
+        return int(np.count_nonzero(self.background)) >= LEAST_BACKGROUND_VOXELS
 
     @cached_property
     def noise_hu(self) -> float:

@@ -58,9 +58,9 @@ def partial_volume_mm3(patch: Patch) -> float:
     border = outer & ~inner
     free = border & ~attached
     certain = np.count_nonzero(patch.mask & ~free) * voxel
-    share = excess / np.maximum(full, LEAST_CONTRAST_HU / 2)
     if small:
-        share = excess / _ellipsoid_amplitude(patch, excess, outer & ~attached, peak)
+        full = np.full_like(excess, _ellipsoid_amplitude(patch, excess, outer & ~attached, peak))
+    share = excess / np.maximum(full, LEAST_CONTRAST_HU / 2)
     answer = certain + float(share[free].sum()) * voxel
     return answer if PLAUSIBLE[0] <= answer / plain <= PLAUSIBLE[1] else plain
 
@@ -110,7 +110,9 @@ def _attached(
     if count:
         sizes = np.bincount(labels.ravel())
         tissue &= sizes[labels] >= 6
-    near: NDArray[np.bool_] = ndimage.maximum_filter(tissue, [2 * n + 3 for n in _reach(patch.spacing)], mode="constant")
+    near: NDArray[np.bool_] = ndimage.maximum_filter(
+        tissue, [2 * n + 3 for n in _reach(patch.spacing)], mode="constant"
+    )
     return near
 
 
