@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dicom_factory import CORONAL, axial, enhanced, save, stacked
 from pydicom.fileset import FileSet
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from LungCADLib.errors import Cancelled, InputError
 from LungCADLib.progress import Progress, Step
@@ -204,3 +205,29 @@ def test_files_that_bend_the_standard_print_no_remarks(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_scan(tmp_path).header.patient_age_years == 65
+
+
+def test_screenshots_and_reports_inside_a_ct_series_are_left_out(tmp_path: Path) -> None:
+    shots = axial(2, SOPClassUID=SecondaryCaptureImageStorage)
+    for k, shot in enumerate(shots):
+        shot.SOPInstanceUID = f"1.2.9.{k}"
+    scan = read_scan(save(tmp_path, [*shots, *axial(12)]))
+    assert scan.hu.shape[0] == 12
+    assert any("2 file(s) of the series were left out: it is a secondary capture" in w for w in scan.warnings)
+
+
+def test_numbers_that_are_none_where_they_do_not_matter(tmp_path: Path) -> None:
+    save(tmp_path, axial(12, KVP="120 "))
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes().replace(b"120 ", b"high"))
+    assert read_scan(tmp_path).header.kvp is None
+
+
+def test_a_bare_data_set_without_file_meta_is_read(tmp_path: Path) -> None:
+    slices = axial(12)
+    expected = read_scan(save(tmp_path / "plain", slices)).hu
+    (tmp_path / "bare").mkdir()
+    for k, dataset in enumerate(slices):
+        del dataset.file_meta
+        dataset.save_as(tmp_path / "bare" / str(k), implicit_vr=k % 2 == 0, little_endian=True)
+    assert (read_scan(tmp_path / "bare").hu == expected).all()

@@ -102,6 +102,17 @@ def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
         list_series(tmp_path / "nowhere")
 
 
+def test_a_path_the_system_cannot_take(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened: file name too long"):
+        read_scan(tmp_path / ("x" * 300))
+
+
+def test_a_list_of_a_volume_file(tmp_path: Path) -> None:
+    (tmp_path / "ct.nrrd").write_text("NRRD0004")
+    with pytest.raises(InputError, match="volume file without series"):
+        list_series(tmp_path / "ct.nrrd")
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     assert "is empty" in refusal(tmp_path)
 

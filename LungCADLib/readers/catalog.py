@@ -1,14 +1,16 @@
 """Which series are in a folder, which of them can be read as a chest CT, and which is the best one."""
 
-import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from LungCADLib.errors import InputError
-from LungCADLib.readers.headers import CT_CLASSES, FileHeader, Frame, one_line, read_header
-from LungCADLib.readers.stack import Stack, arrange, orientation, refuse_4d
+from LungCADLib.readers.build import refuse_4d
+from LungCADLib.readers.find import files_of
+from LungCADLib.readers.headers import CT_CLASSES, FileHeader, Frame, read_header
+from LungCADLib.readers.stack import Stack, arrange, orientation
+from LungCADLib.readers.volumes import kind
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 # Kernels made for bone and lung edges, by vendor family: Siemens B50f/Br59/Bl57 and up, GE by name, Philips, Canon
@@ -21,8 +23,6 @@ OTHER_BODY_PARTS = ("HEAD", "BRAIN", "SKULL", "SINUS", "ORBIT", "JAW", "PELVIS",
 POINT_COVERAGE_MM, ENOUGH_COVERAGE_MM = 50.0, 300.0
 POINT_THICKNESS_MM, WORST_THICKNESS_MM = 1.25, 10.0
 SHARP_POINTS = 0.5
-ARCHIVES = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip"}
-VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Series:
         return ", ".join(words)
 
     def info(self, rank: int | None) -> SeriesInfo:
-        frame = (self.frames or [None])[0]
+        frame = next(iter(self.frames), None)
         step = self.stack.step if self.stack else None
         spacing = (step, *frame.spacing) if frame is not None and frame.spacing and step else None
         return SeriesInfo(
@@ -150,19 +150,8 @@ def catalog(path: Path, moved: Callable[[float], None] = lambda done: None) -> C
     InputError
         If the path does not exist, cannot be opened, or is a file that is not DICOM.
     """
-    found = Catalog(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if path.is_dir():
-        files = _below(path)
-    elif path.name.upper() == "DICOMDIR":
-        files = _listed(path)
-    else:
-        header = read_header(path)
-        if header is None:
-            raise InputError(_not_an_image(path))
-        found.uid = header.series_uid
-        files = [path] if len(header.frames) > 1 else _beside(path)
+    files, uid = files_of(path)
+    found = Catalog(path, uid)
     headers: list[FileHeader] = []
     for i, file in enumerate(files):
         try:
@@ -177,59 +166,6 @@ def catalog(path: Path, moved: Callable[[float], None] = lambda done: None) -> C
         moved((i + 1) / len(files))
     found.series = group(headers)
     return found
-
-
-def _below(folder: Path) -> list[Path]:
-    """Every file below a folder, hidden ones left out, in a stable order."""
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"The folder {error.filename} cannot be opened: {(error.strerror or 'error').lower()}.")
-
-    files = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return files
-
-
-def _beside(path: Path) -> list[Path]:
-    return [file for file in sorted(path.parent.iterdir()) if file.is_file() and not file.name.startswith(".")]
-
-
-def _not_an_image(path: Path) -> str:
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    for magic, name in ARCHIVES.items():
-        if start.startswith(magic):
-            return f"{path} is a {name} archive; unpack it and give the folder."
-    return f"{path} is not a CT image that can be read; give DICOM, NRRD, NIfTI or MetaImage."
-
-
-def _listed(dicomdir: Path) -> list[Path]:
-    """The files a DICOMDIR lists, found whatever the case in which the medium was copied."""
-    from pydicom import dcmread
-
-    try:
-        records = dcmread(dicomdir).DirectoryRecordSequence
-        ids = [record.ReferencedFileID for record in records if "ReferencedFileID" in record]
-    except Exception as error:  # pydicom raises many kinds on damaged files
-        raise InputError(f"{dicomdir} is not a readable DICOMDIR ({one_line(error)}); give its folder.") from None
-    parts = [[i] if isinstance(i, str) else list(i) for i in ids]
-    present: dict[str, Path] = {}
-    for folder, _, names in os.walk(dicomdir.parent):
-        for name in names:
-            file = Path(folder, name)
-            present[file.relative_to(dicomdir.parent).as_posix().upper()] = file
-    files = [present[key] for p in parts if (key := "/".join(p).upper()) in present]
-    if not files:
-        raise InputError(f"None of the {len(parts)} files that {dicomdir} lists are there; copy the whole medium.")
-    if len(files) < len(parts):
-        missing = next("/".join(p) for p in parts if "/".join(p).upper() not in present)
-        raise InputError(
-            f"{len(parts) - len(files)} of the {len(parts)} files that {dicomdir} lists are missing "
-            f"(such as {missing}); copy the whole medium or give its folder."
-        )
-    return files
 
 
 def group(headers: list[FileHeader]) -> list[Series]:
@@ -253,22 +189,33 @@ def group(headers: list[FileHeader]) -> list[Series]:
 
 
 def _judge(series: Series) -> Stack:
-    """The series' stack; raises InputError with the reason why there is none."""
-    first = series.first
-    modality = first.header.modality
-    if modality and modality != "CT":
-        raise InputError(f"it is {modality}, not CT")
-    if first.sop_class.startswith(SECONDARY_CAPTURE):
-        raise InputError("it is a secondary capture (a screenshot), not a CT")
-    if first.sop_class and first.sop_class not in CT_CLASSES:
-        raise InputError("it is not a CT image")
-    if first.samples != 1:
-        raise InputError("it is a color picture (RGB), not a CT")
-    if any("PERFUSION" in frame.image_type for frame in series.frames):
-        raise InputError("it is a perfusion map, not a CT in HU")
-    stack = arrange(series.frames)
+    """The stack of the series' CT images; raises InputError with the reason why there is none."""
+    reasons = [_not_ct(header) for header in series.files]
+    images = [header for header, reason in zip(series.files, reasons, strict=True) if not reason]
+    if not images:
+        raise InputError(reasons[0])
+    stack = arrange([frame for header in images for frame in header.frames])
     refuse_4d(stack)
+    if others := len(reasons) - len(images):
+        why = next(reason for reason in reasons if reason)
+        return replace(stack, warnings=(f"{others} file(s) of the series were left out: {why}.", *stack.warnings))
     return stack
+
+
+def _not_ct(header: FileHeader) -> str:
+    """Why a file is not a CT image, or an empty string."""
+    modality = header.header.modality
+    if modality and modality != "CT":
+        return f"it is {modality}, not CT"
+    if header.sop_class.startswith(SECONDARY_CAPTURE):
+        return "it is a secondary capture (a screenshot), not a CT"
+    if header.sop_class and header.sop_class not in CT_CLASSES:
+        return "it is not a CT image"
+    if header.samples != 1:
+        return "it is a color picture (RGB), not a CT"
+    if any("PERFUSION" in frame.image_type for frame in header.frames):
+        return "it is a perfusion map, not a CT in HU"
+    return ""
 
 
 def _preference(series: Series) -> tuple[bool, bool, bool, float]:
@@ -350,7 +297,7 @@ def _nothing(found: Catalog) -> str:
         return f"{found.path} holds {len(found.series)} series and none is a readable chest CT ({reasons}{more})."
     if found.damaged:
         return next(iter(found.damaged.values()))
-    volumes = [file for file in found.others if file.name.lower().endswith(VOLUME_SUFFIXES)]
+    volumes = [file for file in found.others if kind(file)]
     if volumes:
         return f"{found.path} holds no DICOM files; to read a volume give the file itself, such as {volumes[0]}."
     if found.others:

@@ -186,7 +186,7 @@ def _parse(path: Path, dataset: Dataset) -> FileHeader | None:
         series_uid=series_uid,
         patient_id=_text(dataset, "PatientID"),
         body_part=_text(dataset, "BodyPartExamined").upper(),
-        samples=int(dataset.get("SamplesPerPixel") or 1),
+        samples=_count(dataset, "SamplesPerPixel") or 1,
         lossy=_text(dataset, "LossyImageCompression") == "01",
         header=_header(dataset),
         frames=_frames(path, dataset),
@@ -204,8 +204,16 @@ def _text(dataset: Dataset, name: str) -> str:
 
 
 def _number(dataset: Dataset, name: str) -> float | None:
-    value = dataset.get(name)
+    """A number, or None where it is absent or is not one (pydicom says so when the value is first used)."""
+    try:
+        value = dataset.get(name)
+    except (ValueError, TypeError, OverflowError):
+        return None
     return float(value) if isinstance(value, int | float) else None
+
+
+def _count(dataset: Dataset, name: str) -> int:
+    return int(_number(dataset, name) or 0)
 
 
 def _numbers(dataset: Dataset, name: str, count: int) -> tuple[Any, ...] | None:
@@ -252,7 +260,7 @@ def _frames(path: Path, dataset: Dataset) -> tuple[Frame, ...]:
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     if per_frame is None:
-        count = int(dataset.get("NumberOfFrames") or 1)
+        count = _count(dataset, "NumberOfFrames") or 1
         return tuple(_frame(path, i, dataset, [dataset]) for i in range(count))
     return tuple(_frame(path, i, dataset, [item, shared, dataset]) for i, item in enumerate(per_frame))
 
@@ -272,13 +280,13 @@ def _frame(path: Path, index: int, dataset: Dataset, places: list[Dataset]) -> F
     content = group("FrameContentSequence", "FrameAcquisitionNumber")
     kind = _first(places[0], "CTImageFrameTypeSequence") or _first(places[1 % len(places)], "CTImageFrameTypeSequence")
     slope = _number(values, "RescaleSlope")
-    acquisition = content.get("FrameAcquisitionNumber", dataset.get("AcquisitionNumber"))
-    temporal = content.get("TemporalPositionIndex", dataset.get("TemporalPositionIdentifier"))
+    acquisition = _count(content, "FrameAcquisitionNumber") or _count(dataset, "AcquisitionNumber")
+    temporal = _count(content, "TemporalPositionIndex") or _count(dataset, "TemporalPositionIdentifier")
     return Frame(
         file=path,
         index=index,
-        rows=int(dataset.get("Rows") or 0),
-        columns=int(dataset.get("Columns") or 0),
+        rows=_count(dataset, "Rows"),
+        columns=_count(dataset, "Columns"),
         position=_numbers(group("PlanePositionSequence", "ImagePositionPatient"), "ImagePositionPatient", 3),
         orientation=_numbers(
             group("PlaneOrientationSequence", "ImageOrientationPatient"), "ImageOrientationPatient", 6
@@ -289,6 +297,6 @@ def _frame(path: Path, index: int, dataset: Dataset, places: list[Dataset]) -> F
         intercept=_number(values, "RescaleIntercept") or 0.0,
         rescale_type=_text(values, "RescaleType").upper(),
         image_type=tuple((_text(kind, "FrameType") or _text(dataset, "ImageType")).upper().split("\\")),
-        instance=int(dataset.get("InstanceNumber") or 0) + index,
-        time=(int(acquisition or 0), int(temporal or 0)),
+        instance=_count(dataset, "InstanceNumber") + index,
+        time=(acquisition, temporal),
     )

@@ -33,11 +33,12 @@ def upright(array: NDArray, geometry: Geometry) -> tuple[NDArray, Geometry]:
     for axis, sign in zip(order, signs, strict=True):
         if sign < 0:
             first[2 - axis] = geometry.shape[2 - axis] - 1
+    corner = geometry.to_lps(first)
     return np.ascontiguousarray(turned), replace(
         geometry,
         shape=turned.shape,
-        spacing=tuple(geometry.spacing[a] for a in axes),
-        origin=tuple(float(v) for v in geometry.to_lps(first)),
+        spacing=(geometry.spacing[axes[0]], geometry.spacing[axes[1]], geometry.spacing[axes[2]]),
+        origin=(float(corner[0]), float(corner[1]), float(corner[2])),
         direction=direction,
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from LungCADLib.errors import InputError
 from LungCADLib.readers.headers import Frame, one_line
@@ -58,6 +59,12 @@ def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
         dataset = dcmread(path, force=True)
     except Exception as error:
         raise InputError(f"{path} is damaged or truncated ({one_line(error)}); copy it again.") from None
+    meta = dataset.file_meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+    if "TransferSyntaxUID" not in meta:
+        # A bare data set, without the part of the file that says how it is encoded: as it was found to be.
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     if "PixelData" not in dataset:
         raise InputError(f"{path} has no integer pixel data (is it truncated?); copy it again.")
     _refuse_truncated(path, dataset)
@@ -72,8 +79,7 @@ def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
 
 def _refuse_truncated(path: Path, dataset: Dataset) -> None:
     """Uncompressed pixels have a known length."""
-    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_compressed:
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
         return
     there = len(dataset.PixelData)
     wanted = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * int(dataset.get("NumberOfFrames") or 1)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from LungCADLib.errors import InputError
 from LungCADLib.progress import Progress
 from LungCADLib.readers import volumes
+from LungCADLib.readers.build import build
 from LungCADLib.readers.catalog import Series, SeriesInfo, catalog, choose, refuse_damaged
 from LungCADLib.readers.orient import upright
 from LungCADLib.readers.plausible import MIN_LUNG_ML, check, lung_ml
-from LungCADLib.readers.stack import build
 from LungCADLib.scan import Geometry, Header, Scan
 
 # Reading headers takes about this part of reading a folder.
@@ -32,7 +32,7 @@ def list_series(path: Path) -> list[SeriesInfo]:
     InputError
         If the path does not exist or cannot be opened.
     """
-    with _quiet():
+    with _door(path):
         return catalog(Path(path)).infos()
 
 
@@ -64,10 +64,8 @@ def read_scan(path: Path, series: str | None = None, progress: Progress | None =
         If there is no readable chest CT; the message is one sentence that names the file and the reason.
     """
     path, progress = Path(path), progress or Progress()
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    is_volume = path.is_file() and volumes.kind(path)
-    with _quiet():
+    with _door(path):
+        is_volume = path.is_file() and volumes.kind(path)
         scan = _from_volume(path) if is_volume else _from_dicom(path, series, progress)
     progress.update(1.0)
     if lung_ml(scan.hu, scan.geometry) < MIN_LUNG_ML:
@@ -76,18 +74,25 @@ def read_scan(path: Path, series: str | None = None, progress: Progress | None =
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without pydicom's remarks on files that bend the standard: what matters is refused or in the scan's warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _door(path: Path) -> Iterator[None]:
+    """What every reading has around it.
+
+    pydicom's remarks on files that bend the standard stay inside: what matters is refused or in the scan's warnings.
+    What the operating system refuses becomes one sentence.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{error.filename or path} cannot be opened: {reason}.") from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit into memory; give one series or crop it to the chest.") from None
 
 
 def _from_volume(path: Path) -> Scan:
-    try:
-        volume = volumes.read_volume(path)
-    except PermissionError:
-        raise InputError(f"{path} cannot be opened: permission denied.") from None
+    volume = volumes.read_volume(path)
     hu, geometry = upright(volume.hu, volume.geometry)
     return Scan(hu, geometry, Header(source=str(path)), warnings=volume.warnings)
 

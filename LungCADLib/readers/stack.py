@@ -1,4 +1,4 @@
-"""From loose frames to one upright volume: sorted by position, repeats dropped, tilt sheared out, gaps resampled.
+"""Loose frames put in order from their headers alone: sorted by position, repeats, tilt and gaps found.
 
 The ideas of a stack: every frame has a place `t` along the common normal, and its first pixel sits `shift` pixels to
 the side of where the first frame's does. A plain scan has equal steps in `t` and no shift; a tilted gantry shifts each
@@ -6,7 +6,6 @@ slice a little more than the one before; missing slices leave larger steps.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -15,8 +14,6 @@ from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
 from LungCADLib.readers.headers import Frame
-from LungCADLib.readers.pixels import decode
-from LungCADLib.scan import AIR_HU, Geometry
 
 MIN_SLICES = 8
 SAME_PLACE_MM = 0.01
@@ -72,6 +69,12 @@ class Stack:
         return bool(np.abs(self.places - ideal).max() <= EVEN_PART * self.step)
 
     @property
+    def even_step(self) -> float:
+        """The distance nearest to `step` that divides the stack's length."""
+        length = float(self.places[-1] - self.places[0])
+        return length / max(round(length / self.step), 1)
+
+    @property
     def upright(self) -> bool:
         return not self.shifts.any()
 
@@ -95,16 +98,19 @@ def arrange(frames: list[Frame]) -> Stack:
     _require(sorting.frames)
     _keep_one_grid(sorting)
     if len(sorting.frames) < MIN_SLICES:
-        raise InputError(f"it has {_slices(len(sorting.frames))}, and at least {MIN_SLICES} are needed")
+        raise InputError(f"it has {slices_word(len(sorting.frames))}, and at least {MIN_SLICES} are needed")
     direction = _direction(sorting.frames[0])
     kept, repeated = _one_per_place(sorting.frames, direction[:, 2])
     _refuse_interleaved(kept, direction[:, 2])
     if len(kept) < MIN_SLICES:
-        raise InputError(f"it has {_slices(len(kept))} at different positions, and at least {MIN_SLICES} are needed")
+        raise InputError(
+            f"it has {slices_word(len(kept))} at different positions, and at least {MIN_SLICES} are needed"
+        )
     return _stack(kept, repeated, direction, sorting.warnings)
 
 
-def _slices(count: int) -> str:
+def slices_word(count: int) -> str:
+    """`1 slice`, `2 slices`."""
     return f"{count} slice" if count == 1 else f"{count} slices"
 
 
@@ -113,7 +119,7 @@ def _leave_out_localizers(sorting: _Sorting) -> None:
     if not kept:
         raise InputError("it is a localizer (scout)")
     if len(kept) < len(sorting.frames):
-        sorting.warnings.append(f"{_slices(len(sorting.frames) - len(kept))} marked as localizer were left out.")
+        sorting.warnings.append(f"{slices_word(len(sorting.frames) - len(kept))} marked as localizer were left out.")
     sorting.frames = kept
 
 
@@ -125,7 +131,7 @@ def _require(frames: list[Frame]) -> None:
             raise InputError(f"the matrix size is missing{where} (a truncated file?)")
         if frame.position is None or frame.orientation is None:
             if len(frames) < MIN_SLICES:
-                raise InputError(f"it has {_slices(len(frames))}, and at least {MIN_SLICES} are needed")
+                raise InputError(f"it has {slices_word(len(frames))}, and at least {MIN_SLICES} are needed")
             raise InputError(f"the position or orientation of the slice is missing{where}")
         if frame.spacing is None or not np.isfinite(frame.spacing).all() or min(frame.spacing) <= 0:
             raise InputError(f"the pixel spacing is missing or zero{where}")
@@ -160,7 +166,7 @@ def _keep_one_grid(sorting: _Sorting) -> None:
         sizes = ", ".join(f"{len(g)} of {g[0].rows} x {g[0].columns} {orientation(g[0])}" for g in groups[:4])
         raise InputError(f"it mixes slices of different matrix sizes, spacings or orientations ({sizes})")
     sorting.warnings.append(
-        f"{_slices(others)} of another matrix size, pixel spacing or orientation than the other {len(main)} "
+        f"{slices_word(others)} of another matrix size, pixel spacing or orientation than the other {len(main)} "
         f"were left out (such as {groups[1][0].file.name})."
     )
     sorting.frames = main
@@ -295,10 +301,10 @@ def _gaps(stack: Stack) -> list[str]:
         multiples = steps / step
         missing = int(np.sum(np.round(multiples) - 1))
         whole = np.abs(multiples - np.round(multiples)).max() <= 2 * EVEN_PART
-        what = f"{_slices(missing)} missing" if whole else "Slices are unevenly spaced"
+        what = f"{slices_word(missing)} missing" if whole else "Slices are unevenly spaced"
         warnings.append(
             f"{what} ({steps.min():.2f} to {steps.max():.2f} mm apart); the volume was interpolated to even slices "
-            f"{_even_step(stack):.2f} mm apart."
+            f"{stack.even_step:.2f} mm apart."
         )
     thickness = stack.frames[0].thickness
     if thickness and step > 1.5 * thickness:
@@ -306,105 +312,3 @@ def _gaps(stack: Stack) -> list[str]:
             f"The slices are {thickness:g} mm thick but {step:.1f} mm apart; what lies between them was not imaged."
         )
     return warnings
-
-
-def _even_step(stack: Stack) -> float:
-    length = float(stack.places[-1] - stack.places[0])
-    return length / max(round(length / stack.step), 1)
-
-
-def build(stack: Stack, moved: Callable[[float], None]) -> tuple[NDArray[np.int16], Geometry, tuple[str, ...]]:
-    """The stack's voxels on one regular grid.
-
-    Parameters
-    ----------
-    stack
-        What `arrange` made.
-    moved
-        Told the fraction done, 0 to 1.
-
-    Returns
-    -------
-    hu, geometry, warnings
-        int16 (k, j, i) in the slices' own directions, its grid, and what happened to the data.
-    """
-    warnings = [*stack.warnings, *_check_repeats(stack)]
-    count = len(stack.frames)
-    volume = np.full((count, *stack.shape), AIR_HU, np.int16)
-    slices = decode(list(stack.frames), lambda done: moved(done / count))
-    for k, (frame, hu) in enumerate(zip(stack.frames, slices, strict=True)):
-        if hu.shape != (frame.rows, frame.columns):
-            raise InputError(f"{frame.file} holds {hu.shape} pixels where its header says {frame.rows, frame.columns}.")
-        if stack.upright:
-            volume[k] = hu
-        else:
-            volume[k] = _shifted(hu, stack.shifts[k], stack.shape)
-    step = float(stack.places[-1] - stack.places[0]) / (count - 1)
-    if not stack.even:
-        volume = _resliced(volume, stack.places, _even_step(stack))
-        step = _even_step(stack)
-    geometry = Geometry(
-        shape=volume.shape,
-        spacing=(step, *stack.spacing),
-        origin=stack.origin,
-        direction=stack.direction,
-    )
-    return volume, geometry, tuple(warnings)
-
-
-def same_pixels(frames: tuple[Frame, ...]) -> bool:
-    """Whether the frames hold the same HU."""
-    first, *others = (next(decode([frame])) for frame in frames)
-    return all(np.array_equal(first, other) for other in others)
-
-
-def refuse_4d(stack: Stack) -> None:
-    """Refuse a stack in which half of the places or more hold several different pictures.
-
-    Raises
-    ------
-    InputError
-        As `arrange`.
-    """
-    if 2 * len(stack.repeated) >= len(stack.frames) and not same_pixels(stack.repeated[len(stack.repeated) // 2]):
-        most = max(len(group) for group in stack.repeated)
-        raise InputError(
-            f"it holds {most} different images at the same position (4D, or several reconstructions in one series); "
-            "export one volume by itself"
-        )
-
-
-def _check_repeats(stack: Stack) -> list[str]:
-    if not stack.repeated:
-        return []
-    refuse_4d(stack)
-    extra = sum(len(group) - 1 for group in stack.repeated)
-    return [f"{_slices(extra)} at a position already taken were ignored (such as {stack.repeated[0][1].file.name})."]
-
-
-def _shifted(hu: NDArray[np.int16], shift: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int16]:
-    """The slice moved down and right by a fractional shift (rows, columns) in pixels, linear, air around it."""
-    whole = np.floor(shift + 1e-6).astype(int)
-    part = np.clip(shift - whole, 0, 1)
-    values = hu.astype(np.float32)
-    for axis in (0, 1):
-        if part[axis] > 1e-3:
-            values = np.pad(values, [(0, int(axis == 0)), (0, int(axis == 1))], constant_values=AIR_HU)
-            values = (1 - part[axis]) * values + part[axis] * np.roll(values, 1, axis)
-    out = np.full(shape, AIR_HU, np.int16)
-    rows = min(values.shape[0], shape[0] - whole[0])
-    columns = min(values.shape[1], shape[1] - whole[1])
-    out[whole[0] : whole[0] + rows, whole[1] : whole[1] + columns] = np.rint(values[:rows, :columns])
-    return out
-
-
-def _resliced(volume: NDArray[np.int16], places: NDArray[np.float64], step: float) -> NDArray[np.int16]:
-    """The volume at even places from the first to the last, linear between the two nearest slices."""
-    count = round((places[-1] - places[0]) / step) + 1
-    wanted = places[0] + step * np.arange(count)
-    below = np.clip(np.searchsorted(places, wanted, side="right") - 1, 0, len(places) - 2)
-    part = np.clip((wanted - places[below]) / (places[below + 1] - places[below]), 0, 1).astype(np.float32)
-    out = np.empty((count, *volume.shape[1:]), np.int16)
-    for k, (low, weight) in enumerate(zip(below, part, strict=True)):
-        out[k] = np.rint((1 - weight) * volume[low] + weight * volume[low + 1])
-    return out
