@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from dicom_factory import AXIAL, CORONAL, SAGITTAL, at, axial, body, ct_slice, save, stacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,21 @@ def test_an_oblique_stack_keeps_its_true_direction(tmp_path: Path) -> None:
     assert np.allclose(np.asarray(scan.geometry.direction)[:, 0], row, atol=1e-6)
     assert wrong_part(scan) < 1e-3
     assert not any("tilt" in warning for warning in scan.warnings)
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE])
+def test_positions_agree_with_itk(tmp_path: Path, orientation: tuple) -> None:
+    row = np.array(orientation[:3]) / np.linalg.norm(orientation[:3])
+    column = np.array(orientation[3:]) - row * (row @ orientation[3:])
+    stack = stacked((*row, *(column / np.linalg.norm(column))), 20, shape=(32, 44))
+    scan = read_scan(save(tmp_path, stack))
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
+    theirs = sitk.ReadImage(files)
+    for z, y, x in np.random.default_rng(0).integers(0, scan.hu.shape, (50, 3)).tolist():
+        lps = scan.geometry.to_lps((z, y, x))
+        index = theirs.TransformPhysicalPointToIndex(lps.tolist())
+        assert theirs.TransformIndexToPhysicalPoint(index) == pytest.approx(lps, abs=1e-3)
+        assert theirs[index] == scan.hu[z, y, x]
 
 
 def test_slices_are_sorted_by_place_not_by_name_or_number(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def build(stack: Stack, moved: Callable[[float], None]) -> tuple[NDArray[np.int1
     hu, geometry, warnings
         int16 (k, j, i) in the slices' own directions, its grid, and what happened to the data.
     """
-    warnings = [*stack.warnings, *_check_repeats(stack)]
+    warnings = [*stack.warnings, *_ignored_repeats(stack)]
     count = len(stack.frames)
     volume = np.full((count, *stack.shape), AIR_HU, np.int16)
     slices = decode(list(stack.frames), lambda done: moved(done / count))
@@ -73,10 +73,9 @@ def refuse_4d(stack: Stack) -> None:
         )
 
 
-def _check_repeats(stack: Stack) -> list[str]:
+def _ignored_repeats(stack: Stack) -> list[str]:
     if not stack.repeated:
         return []
-    refuse_4d(stack)
     extra = sum(len(group) - 1 for group in stack.repeated)
     return [
         f"{slices_word(extra)} at a position already taken were ignored (such as {stack.repeated[0][1].file.name})."

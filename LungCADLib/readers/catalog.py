@@ -13,8 +13,8 @@ from LungCADLib.readers.stack import Stack, arrange, orientation
 from LungCADLib.readers.volumes import kind
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-# Kernels made for bone and lung edges, by vendor family: Siemens B50f/Br59/Bl57 and up, GE by name, Philips, Canon
-# FC30 and up. Source: the naming tables in the vendors' DICOM conformance statements and the LIDC-IDRI series' headers.
+# Kernels for bone and lung edges. Names are the vendors' habit, not a standard: Siemens B50f, Br59, Bl57 and up, GE and
+# others in words, Philips letters, Canon FC30 and up. A wrong guess only changes which series is preferred.
 SHARP_NAMES = ("LUNG", "BONE", "EDGE", "SHARP", "YB", "YC", "YD", "YE")
 SHARP_PHILIPS = ("D", "E", "L")
 # Not the chest whatever the values are (DICOM Body Part Examined, PS3.16 Annex L).
@@ -184,7 +184,7 @@ def group(headers: list[FileHeader]) -> list[Series]:
         try:
             one.stack = _judge(one)
         except InputError as error:
-            one.reason = str(error)
+            one.reason = str(error).rstrip(".")
     return sorted(judged, key=lambda one: (one.stack is None, *_preference(one), one.uid))
 
 
@@ -316,7 +316,13 @@ def refuse_damaged(found: Catalog, series: Series) -> None:
         Naming the file.
     """
     folders = {header.file.parent for header in series.files}
-    suffixes = {header.file.suffix.lower() for header in series.files}
+    endings = {_ending(header.file) for header in series.files}
     for file, sentence in found.damaged.items():
-        if file.parent in folders and file.suffix.lower() in suffixes:
+        if file.parent in folders and _ending(file) in endings:
             raise InputError(sentence)
+
+
+def _ending(file: Path) -> str:
+    """The file's suffix; none where the name is a UID or ends in a number."""
+    suffix = file.suffix.lower()
+    return "" if suffix[1:].isdigit() else suffix
