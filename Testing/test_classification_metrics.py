@@ -25,7 +25,7 @@ def test_average_precision_by_hand():
 
 def test_sensitivity_at_specificity_takes_the_best_threshold_allowed():
     labels = np.array([False] * 10 + [True] * 4)
-    scores = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 20.0] + [7.5, 8.5, 9, 30])
+    scores = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 20.0, 7.5, 8.5, 9, 30])
     # One of ten negatives may lie above: thresholds down to 8.5 pass, and 3 of 4 positives reach it.
     assert c.sensitivity_at_specificity(labels, scores, 0.9) == 0.75
     # None may lie above: only the score of 30 passes.
