@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyze one scan and write, then show, its results."""
+    started = time.perf_counter()
     from LungCADLib.cli import output, screen
     from LungCADLib.compute import choose_device, peak_memory_mb
     from LungCADLib.pipeline import SHARES
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         study = _analyze_and_write(args, settings, folder, progress)
 
     if args.json:
-        sys.stdout.write(study.to_json() + "\n")
+        sys.stdout.buffer.write((folder / "study.json").read_bytes())
     else:
         console = screen.output()
         screen.show_study(study, console)
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             if (folder / name).exists():
                 console.print(f"{what}: {folder / name}")
     if args.profile:
-        screen.show_profile(progress.timing_s, peak_memory_mb(), messages)
+        screen.show_profile(progress.timing_s, time.perf_counter() - started, peak_memory_mb(), messages)
     return 0
 
 

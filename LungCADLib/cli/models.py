@@ -1,4 +1,4 @@
-"""`lungcad models`: the engines each stage can run, and the weights that come with LungCAD."""
+"""`lungcad models`: the engines each stage can run, and the weights and lists that come with LungCAD."""
 
 import argparse
 import hashlib
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             summary = (engine.__doc__ or "").strip().split("\n")[0]
             engines.add_row(option, name, summary)
     console.print(engines)
-    weights = Table("Weights", "KB", "SHA-256", box=SIMPLE_HEAD, pad_edge=False)
+    weights = Table("Bundled file", "KB", "SHA-256", box=SIMPLE_HEAD, pad_edge=False)
     for path in _weights():
         weights.add_row(path.name, f"{path.stat().st_size / 1024:.0f}", hashlib.sha256(path.read_bytes()).hexdigest())
     console.print(weights)

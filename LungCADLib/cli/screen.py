@@ -132,15 +132,14 @@ def _notes(nodules: Sequence[Nodule]) -> Iterator[str]:
         yield f"No Brock risk: {note}"
 
 
-def show_profile(timing_s: dict[str, float], peak_mb: float | None, console: Console) -> None:
-    """Seconds by stage, slowest visible at a glance, and the most memory held at once."""
-    total = sum(timing_s.values())
+def show_profile(timing_s: dict[str, float], total_s: float, peak_mb: float | None, console: Console) -> None:
+    """Seconds by stage, the whole command's with its imports and pauses between stages, and the most memory held."""
     table = Table("Stage", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("Seconds", justify="right")
     table.add_column("Share", justify="right")
     for stage, seconds in timing_s.items():
-        table.add_row(stage, f"{seconds:.2f}", f"{seconds / total:.0%}" if total else "-")
-    table.add_row("all", f"{total:.2f}", "")
+        table.add_row(stage, f"{seconds:.2f}", f"{seconds / total_s:.0%}")
+    table.add_row("all", f"{total_s:.2f}", "")
     console.print(table)
     if peak_mb is not None:
         console.print(f"Peak memory: {peak_mb:.0f} MB")
