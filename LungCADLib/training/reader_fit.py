@@ -16,7 +16,7 @@ UNDECIDED = 3.0
 """LIDC's middle malignancy rating; nodules whose median is this are in neither class."""
 
 PENALTY = 1.0
-"""Inverse weight of the squared coefficients: scikit-learn's C, kept at its default after other values did no better."""
+"""Inverse weight of the squared coefficients: scikit-learn's C, at its default; other values did no better."""
 
 REFITS = 500
 """Resamplings of the patients behind the covariance of the coefficients."""
