@@ -29,7 +29,7 @@ SOLID_PERCENTILE = 50.0
 Part-solid: between. Scholten et al., Eur Radiol 2015;25:488 found -300 HU to tell part-solid from non-solid best."""
 
 CALCIUM_HU = 200.0
-"""Above the 164 HU that Siegelman et al., Radiology 1986;160:307 took without contrast: vessels with contrast reach more."""
+"""Above the 164 HU that Siegelman et al., Radiology 1986;160:307 took without contrast, for scans with it."""
 
 CALCIFIED_SHARE = 0.10
 """A share of the core above `CALCIUM_HU` makes a calcification."""
@@ -43,15 +43,16 @@ ECCENTRIC_OFFSET = 0.35
 CENTRAL_SPREAD = 0.7
 LAMINATED_SPREAD = 0.95
 POPCORN_CLUSTERS = 3
-"""Where else calcium lies: off the nodule's center by this share of its radius, eccentric; in several clusters, popcorn;
-by its mean distance from the center over the nodule's own, central below the one share and laminated above the other.
-Khan et al., Ann Thorac Med 2010;5:67 describe the patterns."""
+"""Where else calcium lies: off the nodule's center by this share of its radius, eccentric; in several clusters,
+popcorn; by its mean distance from the center over the nodule's own, central below the one share and laminated above the
+other. Khan et al., Ann Thorac Med 2010;5:67 describe the patterns."""
 
 FAT_HU = (-120.0, -40.0)
 """Fat in a smooth nodule of at most 2.5 cm: Siegelman et al., Radiology 1986;160:313 (hamartoma)."""
 FAT_DEPTH_MM = 2.0
 FAT_LEAST_MM3 = 15.0
 FAT_SHARE = 0.25
+FAT_GROUND_GLASS_SHARE = 0.05
 FAT_LARGEST_MM = 30.0
 FAT_SOLIDITY = 0.85
 
@@ -104,8 +105,8 @@ def read_density(patch: Patch, solidity: float, diameter_mm: float) -> DensityRe
 
     The voxels expected to be fullest are brought to what a full voxel would measure,
     lung + (HU - lung) / expected fill, and their percentiles compared with the level above. Level and percentiles were
-    chosen on the `lidc-vois` nodules of patients with odd numbers; `Testing/test_nodules_readers.py` holds the agreement
-    with the readers' texture and calcification on the even ones.
+    chosen on the `lidc-vois` nodules of patients with odd numbers; `Testing/test_nodules_readers.py` holds the
+    agreement with the readers' texture and calcification on the even ones.
 
     Parameters
     ----------
@@ -165,7 +166,8 @@ def _has_fat(patch: Patch, hu: NDArray[np.float32]) -> bool:
     deep = patch.inside_mm >= FAT_DEPTH_MM + max(patch.spacing[0], patch.spacing[1])
     fat = deep & (hu >= FAT_HU[0]) & (hu <= FAT_HU[1])
     labels, count = ndimage.label(fat)
-    if not count:
+    # Ground glass passes through fat's HU on its way down; fat has nothing darker beside it.
+    if not count or np.count_nonzero(deep & (hu < FAT_HU[0])) > FAT_GROUND_GLASS_SHARE * np.count_nonzero(deep):
         return False
     largest = int(np.bincount(labels.ravel())[1:].max())
     large = largest * float(np.prod(patch.spacing)) >= FAT_LEAST_MM3

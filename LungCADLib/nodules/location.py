@@ -12,9 +12,9 @@ from LungCADLib.scan import Geometry
 from LungCADLib.study import Density, Lobe, Location, Margin, Side
 
 MAJOR_FISSURE = ((0.15, 0.10), (1.0, 0.75))
-"""Two points (depth, height) of the plane taken for the major fissure, as shares of the lung's extent from front to back
-and from base to apex. The fissure starts behind at the fourth or fifth thoracic vertebra, a quarter of the lung below the
-apex, and reaches the diaphragm near the front (Gray's Anatomy, lungs: fissures and lobes)."""
+"""Two points (depth, height) of the plane taken for the major fissure, as shares of the lung's extent from front to
+back and from base to apex. The fissure starts behind at the fourth or fifth thoracic vertebra, a quarter of the lung
+below the apex, and reaches the diaphragm near the front (Gray's Anatomy, lungs: fissures and lobes)."""
 
 MINOR_FISSURE_HEIGHT = 0.45
 """The right lung's minor fissure runs level at the fourth costal cartilage, a little below the lung's middle."""
@@ -28,8 +28,8 @@ CUT_SHARE = 0.25
 SURE_MM = 30.0
 MOST_CONFIDENCE = 0.9
 CUT_CONFIDENCE = 0.75
-"""Confidence grows from one half on a boundary to the second number this far away, and is multiplied by the third where
-the lung is cut: fissures vary by 2 to 3 cm between people."""
+"""Confidence grows from one half on a boundary to the second number this far away; the third multiplies it where
+the lung is cut. Fissures vary by 2 to 3 cm between people."""
 
 CONTACT_MM = 1.0
 """Lung masks are good to about this much."""
@@ -79,7 +79,7 @@ def _frame(labels: NDArray[np.uint8], label: LungLabel, geometry: Geometry) -> L
     if not len(slices):
         return None
     rows = np.flatnonzero(coarse.any(axis=(0, 2))) * 2
-    base, apex = float(slices[0] * dz), float(slices[-1] * dz)
+    base, apex = float(slices[0]) * dz, float(slices[-1]) * dz
     cut_below = slices[0] == 0 and area[0] > CUT_SHARE * area.max()
     cut_above = slices[-1] == len(area) - 1 and area[-1] > CUT_SHARE * area.max()
     missing = max(0.0, WHOLE_LUNG_MM - (apex - base))
@@ -181,17 +181,17 @@ def _wall_distance(lungs: Lungs, geometry: Geometry, outline: BoxMask) -> float:
         box = _around(geometry, outline, reach)
         inside = lungs.labels[box] != LungLabel.BACKGROUND if known else lungs.region[box].copy()
         nodule = np.zeros(inside.shape, bool)
-        nodule[
-            tuple(slice(a - b.start, a - b.start + n) for a, b, n in zip(outline.start, box, outline.mask.shape))
-        ] = outline.mask
+        place = zip(outline.start, box, outline.mask.shape, strict=True)
+        nodule[tuple(slice(a - b.start, a - b.start + n) for a, b, n in place)] = outline.mask
         # Far from the wall a coarser grid answers well enough.
         step = 1 if reach <= SEARCH_MM[0] else 2 if reach <= SEARCH_MM[1] else 4
         coarse = (slice(None), slice(None, None, step), slice(None, None, step))
         spacing = (geometry.spacing[0], geometry.spacing[1] * step, geometry.spacing[2] * step)
-        inside, nodule = (inside | nodule)[coarse], nodule[coarse]
-        if inside.all() or not nodule.any():
+        inside = (inside | nodule)[coarse]
+        if inside.all():
             continue
-        distance = float(ndimage.distance_transform_edt(inside, sampling=spacing)[nodule].min())
+        at = np.argwhere(nodule) // (1, step, step)
+        distance = float(ndimage.distance_transform_edt(inside, sampling=spacing)[tuple(at.T)].min())
         # Between centers of neighbors lies one voxel: half of the nodule, half of the wall.
         gap = max(0.0, distance - min(spacing))
         if gap <= reach:

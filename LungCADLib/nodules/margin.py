@@ -25,8 +25,8 @@ SPICULATION = {"intercept": 4.243, "solidity": -6.336, "haze": 0.878}
 LOBULATION = {"intercept": 3.574, "solidity": -0.933, "sphericity": -4.043}
 SHARPNESS = {"intercept": 0.399, "sphericity": 0.572, "strands": -3.647}
 """Logistic models of the readers' rating being 4 or 5, shifted so that 0.5 is the level that 93% (spiculation) or 90%
-(lobulation) of the others stay below; a linear model of the readers' margin rating. Fitted on the `lidc-vois` nodules of
-patients with odd numbers; `Testing/test_nodules_readers.py` holds what they reach on the even ones and on `lidc-crops`."""
+(lobulation) of the others stay below; a linear model of the readers' margin rating. Fitted on the `lidc-vois` nodules
+of patients with odd numbers; `Testing/test_nodules_readers.py` holds what they reach on the even ones."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.masks import BoxMask, Lungs
-from LungCADLib.nodules.density import SOFT_TISSUE_HU, read_density, smoothed
+from LungCADLib.nodules.density import read_density, smoothed
 from LungCADLib.nodules.location import locate
 from LungCADLib.nodules.margin import describe_margin
 from LungCADLib.nodules.patch import Patch
@@ -119,7 +119,7 @@ def _attenuation(values: NDArray[np.float32]) -> Attenuation:
 
 
 def _solid_part(patch: Patch, density: Density, form: ShapeMeasures, volume: float) -> SolidPart:
-    """The solid component: all of a solid nodule, none of a non-solid one, the largest dense part of a part-solid one."""
+    """The solid component: all of a solid nodule, none of a non-solid one, the largest dense part of a part-solid."""
     from scipy import ndimage
 
     none = SolidPart(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -134,7 +134,7 @@ def _solid_part(patch: Patch, density: Density, form: ShapeMeasures, volume: flo
         return none
     core = cores == 1 + int(np.bincount(cores.ravel())[1:].argmax())
     part = measure_shape(core, patch.spacing)
-    share = np.count_nonzero(core) / np.count_nonzero(patch.mask)
+    share = float(np.count_nonzero(core) / np.count_nonzero(patch.mask))
     return SolidPart(part.long_axis_mm, part.short_axis_mm, part.mean_diameter_mm, share * volume, share)
 
 

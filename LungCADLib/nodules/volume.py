@@ -62,7 +62,7 @@ def partial_volume_mm3(patch: Patch) -> float:
         full = np.full_like(excess, _ellipsoid_amplitude(patch, excess, outer & ~attached, peak))
     share = excess / np.maximum(full, LEAST_CONTRAST_HU / 2)
     answer = certain + float(share[free].sum()) * voxel
-    return answer if PLAUSIBLE[0] <= answer / plain <= PLAUSIBLE[1] else plain
+    return float(answer) if PLAUSIBLE[0] <= answer / plain <= PLAUSIBLE[1] else plain
 
 
 def _reach(spacing: tuple[float, float, float]) -> list[int]:
