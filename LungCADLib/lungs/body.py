@@ -15,6 +15,12 @@ SHELL_MM = 4.0
 WINDPIPE_MM = 12.0
 """Gaps narrower than twice this (nose, mouth, trachea) do not lead from outside into the body."""
 SKIN_MM = 4.0
+STANDARD_AIR_HU = -1000
+CORNER = 16
+"""A corner is this part of the picture's width and height."""
+MIN_CORNER_VOXELS = 200
+CORNER_SPREAD_HU = 40
+"""Between quartiles: air is even, lung is not."""
 
 
 def inside_body(hu: NDArray[np.int16]) -> Mask:
@@ -39,20 +45,45 @@ def inside_body(hu: NDArray[np.int16]) -> Mask:
         return np.zeros(hu.shape, bool)
     core = closing(labels == sizes.argmax(), WINDPIPE_MM, step)
     seen = field_of_view(half)
-    edge = seen & ~ndimage.binary_erosion(seen[0])[None]
-    seeds = edge & ~core & (ndimage.uniform_filter(half, 5) < OUTSIDE_HU)
+    clean = ndimage.binary_erosion(seen[0], border_value=1)[None]
+    edge = seen & ~ndimage.binary_erosion(clean[0])[None]
+    seeds = edge & ~core & (_mean_where(half, clean) < OUTSIDE_HU)
     outside = connected_to(~core & seen, seeds)
     inside = erode(~outside & seen | ~seen, SKIN_MM, step) & seen
     whole = np.repeat(np.repeat(np.repeat(inside, 2, 0), 2, 1), 2, 2)
     return whole[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
 
 
-def field_of_view(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Where the picture holds data: all of it, or the inscribed circle if the corners are padding; bool (1, y, x)."""
+def field_of_view(hu: NDArray[np.int16]) -> Mask:
+    """Where the picture holds data, bool (1, y, x): padding, often around a circle, is the same in every slice."""
+    seen = (hu != AIR_HU).any(axis=0)
+    return (seen if seen.any() else np.ones_like(seen))[None]
+
+
+def air_level(hu: NDArray[np.int16]) -> float:
+    """HU of the air around the patient, from the corners of the picture; -1000 unless it clearly reads otherwise.
+
+    Parameters
+    ----------
+    hu
+        (z, y, x) on the coarse grid.
+    """
     _, height, width = hu.shape
-    y, x = np.ogrid[:height, :width]
-    radius = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
-    circle = radius < min(height, width) / 2 - 1
-    corners = hu[:, radius > min(height, width) / 2 + 1]
-    padded = corners.size > 0 and np.mean(corners == AIR_HU) > 0.98
-    return (circle if padded else np.ones((height, width), bool))[None]
+    dy, dx = max(1, height // CORNER), max(1, width // CORNER)
+    corners = [hu[:, y, x] for y in (slice(0, dy), slice(-dy, None)) for x in (slice(0, dx), slice(-dx, None))]
+    values = np.concatenate([corner[corner != AIR_HU] for corner in corners])
+    if values.size < MIN_CORNER_VOXELS:
+        return float(STANDARD_AIR_HU)
+    low, level, high = np.percentile(values, [25, 50, 75])
+    homogeneous = high - low < CORNER_SPREAD_HU
+    return (
+        float(level) if homogeneous and abs(level - STANDARD_AIR_HU) > 40 and level < -700 else float(STANDARD_AIR_HU)
+    )
+
+
+def _mean_where(hu: NDArray[np.int16], where: Mask) -> NDArray[np.float32]:
+    """The mean over 5 x 5 x 5 voxels of those that count; 0 where none does."""
+    where = np.broadcast_to(where, hu.shape)
+    total = ndimage.uniform_filter(np.where(where, hu, 0).astype(np.float32), 5)
+    count = ndimage.uniform_filter(where.astype(np.float32), 5)
+    return total / np.maximum(count, 1e-3)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.lungs.airways import airways
-from LungCADLib.lungs.body import inside_body
+from LungCADLib.lungs.body import STANDARD_AIR_HU, air_level, inside_body
 from LungCADLib.lungs.grid import (
     COARSE_MM,
     Mask,
@@ -29,7 +29,7 @@ from LungCADLib.lungs.verdict import Evidence, judge
 from LungCADLib.lungs.wall import masses, with_dents
 from LungCADLib.masks import LungLabel, Lungs
 from LungCADLib.progress import Progress
-from LungCADLib.scan import Scan
+from LungCADLib.scan import AIR_HU, Scan
 from LungCADLib.study import LungsInfo
 
 ML = COARSE_MM**3 / 1000
@@ -54,10 +54,14 @@ OPEN_MM2 = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What was found on the coarse grid; every mask is bool (z, y, x)."""
+    """What was found on the coarse grid; every mask is bool (z, y, x).
+
+    `low` is shifted so that air reads -1000 HU; `limit`, between lung and tissue, and `air_hu` are the scan's own HU.
+    """
 
     low: Scan
     limit: float
+    air_hu: float
     inside: Mask
     airway: Mask
     right: Mask
@@ -70,7 +74,7 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
     found = anatomy(coarse(scan), progress)
     labels = outlined(scan, found)
     progress.update(0.9)
-    ml = {label: np.count_nonzero(labels == label) * scan.geometry.voxel_mm3 / 1000 for label in LungLabel}
+    ml = {label: float(np.count_nonzero(labels == label)) * scan.geometry.voxel_mm3 / 1000 for label in LungLabel}
     verdict = judge(
         Evidence(
             right_ml=ml[LungLabel.RIGHT],
@@ -78,6 +82,7 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
             open_first=is_open(labels[0], scan),
             open_last=is_open(labels[-1], scan),
             edge_share=edge_share(found),
+            air_hu=found.air_hu,
         )
     )
     if verdict.status == "failed":
@@ -99,6 +104,10 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
 
 def anatomy(low: Scan, progress: Progress) -> Anatomy:
     """Body, airways and lungs of a scan on the coarse grid."""
+    air_hu = air_level(low.hu)
+    shift = np.int16(STANDARD_AIR_HU - air_hu)
+    if shift:
+        low = replace(low, hu=np.maximum(low.hu + shift, AIR_HU))
     inside = inside_body(low.hu)
     if inside.any():
         box = bounding_box(inside, 1)
@@ -113,10 +122,10 @@ def anatomy(low: Scan, progress: Progress) -> Anatomy:
     right, left = sides(low.hu, air, middle)
     progress.update(0.6)
     right, left = with_dents(right, left, middle)
-    right, left = right & ~airway, left & ~airway
+    right, left = right & inside & ~airway, left & inside & ~airway
     hidden = masses(low.hu, right, left, airway, inside, middle)
     progress.update(0.75)
-    return Anatomy(low, limit, inside, airway, right, left, hidden)
+    return Anatomy(low, limit - float(shift), air_hu, inside, airway, right, left, hidden)
 
 
 def threshold(hu: NDArray[np.int16]) -> float:
@@ -162,7 +171,7 @@ def outlined(scan: Scan, found: Anatomy) -> NDArray[np.uint8]:
 
 def safe_region(scan: Scan, found: Anatomy) -> Mask:
     """Everything near air in the body, on the scan's grid; the whole body where it holds no air."""
-    air = found.inside & (found.low.hu < found.limit)
+    air = found.inside & (found.low.hu < THRESHOLD_HU[1])
     near = dilate(opening(air, COARSE_MM), SAFE_MM) & found.inside
     box, share = finer(near if near.any() else found.inside, found.low.geometry, scan.geometry)
     region = np.zeros(scan.hu.shape, bool)

@@ -47,11 +47,10 @@ def finer(mask: Mask, grid: Geometry, onto: Geometry) -> tuple[Box, NDArray[np.u
     held = bounding_box(mask, 2)
     first = onto.to_index(grid.to_lps([s.start for s in held]))
     last = onto.to_index(grid.to_lps([s.stop - 1 for s in held]))
-    ends = zip(held, mask.shape, first, last, onto.shape, strict=True)
-    z, y, x = (
-        slice(0 if s.start == 0 else int(max(a, 0)), n if s.stop == coarse_n else int(min(b + 1, n)))
-        for s, coarse_n, a, b, n in ends
-    )
+    start = np.where([s.start == 0 for s in held], 0, first).clip(0, np.array(onto.shape) - 1).astype(int)
+    to_end = [s.stop == n for s, n in zip(held, mask.shape, strict=True)]
+    stop = np.where(to_end, onto.shape, np.ceil(last) + 1).clip(start + 1, onto.shape).astype(int)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
     box = (z, y, x)
     inner = np.pad(mask[held].astype(np.uint8) * 200, 1, mode="edge")
     around = replace(grid, shape=inner.shape, origin=tuple(grid.to_lps([s.start - 1 for s in held]).tolist()))

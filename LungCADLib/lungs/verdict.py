@@ -8,20 +8,22 @@ WHOLE_ML = (1000.0, 9000.0)
 """Both lungs of an adult between full expiration with disease and full inspiration."""
 SYMMETRY = (0.5, 2.0)
 """Left over right volume."""
-EDGE_SHARE = (0.02, 0.3)
+EDGE_SHARE = (0.02, 0.5)
 """Share of the lungs' outline that faces the air around the patient or the picture's side: doubtful, failed."""
+AIR_OFF_HU = 40.0
 LEAST_ML = 100.0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdict looks at: volumes in ml, shares from 0 to 1."""
+    """What the verdict looks at: volumes in ml, whether the first and last slice cut lung, shares from 0 to 1, HU."""
 
     right_ml: float
     left_ml: float
     open_first: bool
     open_last: bool
     edge_share: float
+    air_hu: float = -1000.0
 
 
 def judge(found: Evidence) -> LungVerdict:
@@ -38,6 +40,8 @@ def judge(found: Evidence) -> LungVerdict:
         reasons.append("the lungs continue below the first slice: their bases are not in the scan")
     elif found.open_last:
         reasons.append("the lungs continue above the last slice: their tops are not in the scan")
+    if abs(found.air_hu + 1000) > AIR_OFF_HU:
+        reasons.append(f"the air around the patient reads {found.air_hu:.0f} HU instead of -1000")
     small, large = min(found.right_ml, found.left_ml), max(found.right_ml, found.left_ml)
     if small < 0.1 * large:
         reasons.append(f"only the {'right' if found.right_ml > found.left_ml else 'left'} lung was found")

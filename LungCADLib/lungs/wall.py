@@ -105,12 +105,12 @@ def _closing_on_half_grid(lung: Mask, mm: float) -> Mask:
 
 def _symmetry(right: Mask, left: Mask, otherwise: float) -> float:
     """The x index halfway between the lungs' outer edges: a mass pushes the trachea aside, but not the ribs."""
-    both = right.any(axis=(1, 2)) & left.any(axis=(1, 2))
-    if not both.any():
-        return otherwise
-    outer_right = right[both].any(axis=1).argmax(axis=1)
-    outer_left = left.shape[2] - 1 - left[both].any(axis=1)[:, ::-1].argmax(axis=1)
-    return float(np.median((outer_right + outer_left) / 2))
+    middles = []
+    for in_right, in_left in zip(right, left, strict=True):
+        if in_right.any() and in_left.any():
+            outer_right, outer_left = np.nonzero(in_right)[1].min(), np.nonzero(in_left)[1].max()
+            middles.append((outer_right + outer_left) / 2)
+    return float(np.median(middles)) if middles else otherwise
 
 
 def _mirrored(mask: Mask, middle: float) -> Mask:
