@@ -38,8 +38,8 @@ PERIFISSURAL_LONG_MM = 10.0
 PERIFISSURAL_FISSURE_MM = 20.0
 PERIFISSURAL_WALL_MM = 5.0
 PERIFISSURAL_SOLIDITY = 0.9
-"""Typical perifissural nodules: solid, smooth, oval, lentiform or triangular, less than 10 mm (de Hoop et al., Radiology
-2012;265:611); here near the modelled fissure and away from the wall."""
+"""Typical perifissural nodules: solid, smooth, oval, lentiform or triangular, less than 10 mm (de Hoop et al.,
+Radiology 2012;265:611); here near the modelled fissure and away from the wall."""
 
 SEARCH_MM = (15.0, 45.0, 150.0)
 

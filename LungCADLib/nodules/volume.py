@@ -40,7 +40,8 @@ def partial_volume_mm3(patch: Patch) -> float:
     Nodules with hardly a voxel that is certainly full are compared with an ellipsoid to say what a full voxel would
     measure.
 
-    Falls back to the voxels' volume where no lung is near, contrast is low, or the answer is not plausible.
+    Falls back to the voxels' volume where no lung is near, contrast is low, little of a small nodule's border is free,
+    or the answer is not plausible.
     """
     voxel = float(np.prod(patch.spacing))
     plain = float(np.count_nonzero(patch.mask)) * voxel
@@ -58,6 +59,8 @@ def partial_volume_mm3(patch: Patch) -> float:
     border = outer & ~inner
     free = border & ~attached
     certain = np.count_nonzero(patch.mask & ~free) * voxel
+    if small and 2 * np.count_nonzero(free & (excess > 0)) < np.count_nonzero(border & (excess > 0)):
+        return plain
     if small:
         full = np.full_like(excess, _ellipsoid_amplitude(patch, excess, outer & ~attached, peak))
     share = excess / np.maximum(full, LEAST_CONTRAST_HU / 2)
