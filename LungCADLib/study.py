@@ -160,7 +160,7 @@ class Risk:
     value: float | None
     low: float | None
     high: float | None
-    inputs: dict[str, float | bool | str | None] = field(default_factory=dict)
+    inputs: dict[str, int | float | bool | str | None] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     note: str = ""
 
