@@ -21,12 +21,13 @@ STRAND_WIDTH_MM = 1.5
 
 SMOOTHING_MM = 0.5
 
-SPICULATION = {"intercept": 4.243, "solidity": -6.336, "haze": 0.878}
-LOBULATION = {"intercept": 3.574, "solidity": -0.933, "sphericity": -4.043}
-SHARPNESS = {"intercept": 0.399, "sphericity": 0.572, "strands": -3.647}
-"""Logistic models of the readers' rating being 4 or 5, shifted so that 0.5 is the level that 93% (spiculation) or 90%
-(lobulation) of the others stay below; a linear model of the readers' margin rating. Fitted on the `lidc-vois` nodules
-of patients with odd numbers; `Testing/test_nodules_readers.py` holds what they reach on the even ones."""
+SPICULATION = {"intercept": 5.176, "sphericity": -7.249, "haze": 4.816, "strands": -8.709}
+LOBULATION = {"intercept": 6.226, "solidity": -5.22, "sphericity": -2.536}
+SHARPNESS = {"intercept": 0.584, "sphericity": 0.363, "strands": -4.272}
+"""Logistic models of the readers' rating being 4 or 5, shifted so that 0.5 is the level that 92% of the others stay
+below; a linear model of the readers' margin rating. `training/margin.py` fits them to the outlines found here, on the
+`lidc-vois` nodules of patients with odd numbers; `Testing/test_nodules_readers.py` holds what they reach on the even.
+"""
 
 
 @dataclass(frozen=True)
