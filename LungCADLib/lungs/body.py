@@ -48,8 +48,8 @@ def inside_body(hu: NDArray[np.int16]) -> Mask:
     clean = ndimage.binary_erosion(seen[0], border_value=1)[None]
     edge = seen & ~ndimage.binary_erosion(clean[0])[None]
     seeds = edge & ~core & (_mean_where(half, clean) < OUTSIDE_HU)
-    outside = connected_to(~core & seen, seeds)
-    inside = erode(~outside & seen | ~seen, SKIN_MM, step) & seen
+    outside = connected_to(~core & clean, seeds)
+    inside = erode(~outside, SKIN_MM, step) & clean
     whole = np.repeat(np.repeat(np.repeat(inside, 2, 0), 2, 1), 2, 2)
     return whole[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
 

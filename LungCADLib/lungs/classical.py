@@ -121,7 +121,7 @@ def anatomy(low: Scan, progress: Progress) -> Anatomy:
     middle = midline(low.hu, airway, inside)
     right, left = sides(low.hu, air, middle)
     progress.update(0.6)
-    right, left = with_dents(right, left, middle)
+    right, left = with_dents(low.hu, right, left, middle)
     right, left = right & inside & ~airway, left & inside & ~airway
     hidden = masses(low.hu, right, left, airway, inside, middle)
     progress.update(0.75)

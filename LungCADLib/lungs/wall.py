@@ -15,6 +15,7 @@ SHEET_MM = 3.0
 """What the large ball fills in thinner than twice this is the wall's own shape."""
 SPINE_MM = 30.0
 """Nearer to the midline than this, the large ball would fill in vertebrae."""
+RIB_HU = 200
 INWARD_MM = 8.0
 """A dent is at the ribs if at least this much lung lies between it and the mediastinum."""
 MASS_MM = 10.0
@@ -28,22 +29,25 @@ SMOOTH_VOXELS = 5
 """A sharp kernel's noise must not break a mass into crumbs."""
 
 
-def with_dents(right: Mask, left: Mask, middle: float) -> tuple[Mask, Mask]:
+def with_dents(hu: NDArray[np.int16], right: Mask, left: Mask, middle: float) -> tuple[Mask, Mask]:
     """Both lungs with their vessels, nodules and the dents in their walls.
 
     Parameters
     ----------
+    hu
+        (z, y, x) on the coarse grid.
     right, left
-        bool (z, y, x), the lungs' air on the coarse grid.
+        bool (z, y, x), the lungs' air.
     middle
         x index between the lungs.
     """
     lungs = [filled(lung) for lung in (right, left)]
-    behind = _beyond_lung(lungs[0] | lungs[1], middle)
+    behind = _beyond_lung(lungs[0] | lungs[1], middle) & (hu < RIB_HU)
     whole = []
     for lung in lungs:
         closed = closing(lung, DENT_MM)
-        whole.append(filled(closed | opening(_closing_on_half_grid(lung, COSTAL_MM) & behind & ~closed, SHEET_MM)))
+        dents = _closing_on_half_grid(lung, COSTAL_MM) & behind & ~lung
+        whole.append(filled(closed | (dilate(opening(dents, SHEET_MM), SHEET_MM) & dents)))
     right_whole = whole[0] & ~lungs[1]
     return right_whole, whole[1] & ~right_whole
 
@@ -99,7 +103,10 @@ def _beyond_lung(lungs: Mask, middle: float) -> Mask:
 
 
 def _closing_on_half_grid(lung: Mask, mm: float) -> Mask:
-    closed = closing(lung[::2, ::2, ::2], mm, 2 * COARSE_MM)
+    even = np.pad(lung, [(0, n % 2) for n in lung.shape])
+    depth, height, width = (n // 2 for n in even.shape)
+    half = np.asarray(even.reshape(depth, 2, height, 2, width, 2).any(axis=(1, 3, 5)))
+    closed = closing(half, mm, 2 * COARSE_MM)
     return np.repeat(np.repeat(np.repeat(closed, 2, 0), 2, 1), 2, 2)[tuple(slice(0, n) for n in lung.shape)]
 
 
