@@ -96,9 +96,7 @@ def test_margin_descriptors_rise_with_the_readers_ratings(even):
         for outlines in (1, 2):
             pairs = [(entry[0][rating], getattr(entry[outlines][1], name)) for entry in even if entry[outlines]]
             rho = spearmanr(*zip(*pairs, strict=True)).statistic
-            log.info(
-                f"\n{name}: rank correlation {rho:.2f} on {('the readers', 'our own')[outlines - 1]} outlines", end=""
-            )
+            log.info(f"{name}: rank correlation {rho:.2f} on {('the readers', 'our own')[outlines - 1]} outlines")
             assert rho > least[name]
 
 
