@@ -1,4 +1,6 @@
-"""What the descriptors have in common with four radiologists' ratings, on patients nothing was fitted to.
+"""What the descriptors have in common with the radiologists' ratings, on patients no weight was fitted to.
+
+These patients were seen while features and levels were chosen, so the numbers are a little kind.
 
 Run with `--log-cli-level=INFO` to see the numbers.
 """
