@@ -1,10 +1,11 @@
 """Scale-space blobs: every bright or hazy spot inside the lungs that is about as deep as it is wide.
 
-Work happens on a 1 mm grid for small scales and on 2 and 4 mm grids for larger ones, so that each scale costs the same.
+Work happens on a 1 mm grid for small scales and on 2 and 4 mm grids for larger ones, so that large scales cost little.
 The method is the multi-scale Laplacian of Gaussian of Fotin and Reeves (SPIE Medical Imaging 2009), whose response to a
 ball of radius r is greatest at sigma = r / sqrt(3), gated by the Hessian's eigenvalues so that tubes and plates drop out.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +21,20 @@ BACKGROUND_HU = -870
 
 LEVELS_MM: tuple[tuple[float, tuple[float, ...]], ...] = (
     (1.0, (1.0, 1.4, 2.0)),
-    (2.0, (2.8, 4.0, 5.6)),
+    (2.0, (2.8, 4.0, 5.7)),
     (4.0, (8.0, 11.3, 16.0)),
 )
-"""Grid spacing and the Gaussian sigmas (both mm) sought on it: ball radii from 1.7 to 28 mm."""
+"""Grid spacing and the Gaussian sigmas (both mm) sought on it: ball radii from 1.7 to 28 mm.
+
+Each grid but the last has a sigma of twice its spacing, from which the next grid is sampled.
+"""
 
 HAZE_FROM_SIGMA_MM = 2.0
 MASS_FROM_SIGMA_MM = 8.0
 MIN_RESPONSE_HU = {"solid": 90.0, "ground-glass": 60.0, "mass": 90.0}
+LEAST_DENSE_HU = -830
+"""Nothing is sought where the smoothed lung is as dense as lung."""
+
 MIN_ROUNDNESS = 0.15
 BUDGET = 500
 
@@ -66,7 +73,9 @@ class Blobs:
 
     def take(self, rows: NDArray) -> "Blobs":
         """Some of the rows, in the order given."""
-        return Blobs(self.index[rows], self.sigma_mm[rows], self.response[rows], self.eigenvalues[rows], self.hazy[rows])
+        return Blobs(
+            self.index[rows], self.sigma_mm[rows], self.response[rows], self.eigenvalues[rows], self.hazy[rows]
+        )
 
     @staticmethod
     def join(parts: "list[Blobs]") -> "Blobs":
@@ -121,9 +130,10 @@ def find_blobs(grid: LungGrid, budget: int = BUDGET) -> Blobs:
 
     What lies outside the region is set to lung density first, so that a nodule on the wall stands alone.
     """
-    solid = _filled(grid, SOLID_CEILING_HU)
-    haze = _filled(grid, HAZE_CEILING_HU)
-    found = _scan_levels(solid, grid, hazy=False) + _scan_levels(haze, grid, hazy=True)
+    branches = ((SOLID_CEILING_HU, False), (HAZE_CEILING_HU, True))
+    with ThreadPoolExecutor(len(branches)) as pool:
+        jobs = [pool.submit(_scan_levels, _filled(grid, ceiling), grid, hazy=hazy) for ceiling, hazy in branches]
+        found = [blobs for job in jobs for blobs in job.result()]
     return _one_per_place(Blobs.join(found), budget)
 
 
@@ -134,18 +144,19 @@ def _filled(grid: LungGrid, ceiling: float) -> NDArray[np.float32]:
 
 
 def _scan_levels(values: NDArray[np.float32], grid: LungGrid, *, hazy: bool) -> list[Blobs]:
-    found, region, smooth_mm = [], grid.region, 0.0
-    step_before = LEVELS_MM[0][0]
-    for step, sigmas in LEVELS_MM:
-        if step > step_before:
-            values = _smooth(values, smooth_mm, step, step_before, grid.slice_mm)
-            values, region = values[::2, ::2, ::2], region[::2, ::2, ::2]
-            smooth_mm, step_before = step, step
+    """Blobs of every scale: each scale is smoothed from the one before, each coarser grid is every second voxel."""
+    found, region, have_mm = [], grid.region, 0.0
+    coarser = values
+    for level, (step, sigmas) in enumerate(LEVELS_MM):
+        if level:
+            values, region, have_mm = coarser[::2, ::2, ::2], region[::2, ::2, ::2], step
         for sigma in sigmas:
-            if hazy and sigma < HAZE_FROM_SIGMA_MM:
-                continue
-            smooth = _smooth(values, smooth_mm, sigma, step, grid.slice_mm)
-            found.append(_maxima(smooth, region, sigma, step, hazy=hazy))
+            values = _smooth(values, have_mm, sigma, step, grid.slice_mm)
+            have_mm = sigma
+            if sigma == 2 * step:
+                coarser = values
+            if not hazy or sigma >= HAZE_FROM_SIGMA_MM:
+                found.append(_maxima(values, region, sigma, step, hazy=hazy))
     return found
 
 
@@ -165,26 +176,30 @@ def _smooth(
 
 def _maxima(smooth: NDArray[np.float32], region: NDArray[np.bool_], sigma: float, step: float, *, hazy: bool) -> Blobs:
     scale = (sigma / step) ** 2
-    laplacian = np.full(smooth.shape, -np.inf, np.float32)
-    middle = (slice(1, -1),) * 3
-    around = -6 * smooth[middle]
-    for axis in range(3):
-        for side in (slice(None, -2), slice(2, None)):
-            around += smooth[tuple(side if a == axis else slice(1, -1) for a in range(3))]
-    laplacian[middle] = -scale * around
+    flat = smooth.ravel()
+    steps = [int(np.prod(smooth.shape[axis + 1 :])) for axis in range(3)]
+    inner = np.zeros(smooth.shape, bool)
+    inner[1:-1, 1:-1, 1:-1] = region[1:-1, 1:-1, 1:-1]
+    at = np.flatnonzero((smooth > LEAST_DENSE_HU) & inner)
+    around = sum(flat[at + sign * stride] for stride in steps for sign in (-1, 1))
+    response = scale * (6 * flat[at] - around)
     kind = "ground-glass" if hazy else ("mass" if sigma >= MASS_FROM_SIGMA_MM else "solid")
-    z, y, x = np.nonzero((laplacian > MIN_RESPONSE_HU[kind]) & region)
-    inner = (z > 0) & (y > 0) & (x > 0) & (z < smooth.shape[0] - 1) & (y < smooth.shape[1] - 1) & (x < smooth.shape[2] - 1)
-    z, y, x = z[inner], y[inner], x[inner]
-    response = laplacian[z, y, x]
-    for dz, dy, dx in np.ndindex(3, 3, 3):
-        if (dz, dy, dx) == (1, 1, 1):
-            continue
-        keep = response >= laplacian[z + dz - 1, y + dy - 1, x + dx - 1]
-        z, y, x, response = z[keep], y[keep], x[keep], response[keep]
+    strong = response > MIN_RESPONSE_HU[kind]
+    at, response = at[strong], response[strong]
+    laplacian = np.zeros(flat.shape, np.float32)
+    laplacian[at] = response
+    for offset in np.ndindex(3, 3, 3):
+        neighbor = at + int(np.dot(np.subtract(offset, 1), steps))
+        keep = response >= laplacian[neighbor]
+        at, response = at[keep], response[keep]
+    z, y, x = np.unravel_index(at, smooth.shape)
     eigenvalues = scale * _hessian_eigenvalues(smooth, z, y, x)
     blobs = Blobs(
-        np.stack([z, y, x], 1) * step, np.full(len(z), sigma), response.astype(float), eigenvalues, np.full(len(z), hazy)
+        np.stack([z, y, x], 1) * step,
+        np.full(len(z), sigma),
+        response.astype(float),
+        eigenvalues,
+        np.full(len(z), hazy),
     )
     round_enough = (eigenvalues[:, 2] < 0) & (blobs.roundness > MIN_ROUNDNESS)
     return blobs.take(np.flatnonzero(round_enough))
@@ -203,7 +218,12 @@ def _hessian_eigenvalues(smooth: NDArray[np.float32], z: NDArray, y: NDArray, x:
     for i in range(3):
         hessian[:, i, i] = value(unit[i]) + value(-unit[i]) - 2 * value(0 * unit[i])
         for j in range(i):
-            cross = value(unit[i] + unit[j]) + value(-unit[i] - unit[j]) - value(unit[i] - unit[j]) - value(unit[j] - unit[i])
+            cross = (
+                value(unit[i] + unit[j])
+                + value(-unit[i] - unit[j])
+                - value(unit[i] - unit[j])
+                - value(unit[j] - unit[i])
+            )
             hessian[:, i, j] = hessian[:, j, i] = cross / 4
     return np.linalg.eigvalsh(hessian)
 

@@ -14,7 +14,7 @@ SHELLS = (0.4, 1.0, 1.5, 2.0, 3.0)
 """Radii of the sampled spheres, in blob radii."""
 
 NAMES = (
-    "radius_mm",
+    "log_radius",
     "response",
     "roundness",
     "flatness",
@@ -57,7 +57,7 @@ def describe(grid: LungGrid, blobs: Blobs) -> NDArray[np.float64]:
 
     eigenvalues = blobs.eigenvalues
     columns = [
-        radius,
+        np.log(radius),
         blobs.response / 500,
         blobs.roundness,
         eigenvalues[:, 1] / eigenvalues[:, 0],

@@ -1,5 +1,37 @@
-"""A nodule outlined and measured."""
+"""From a candidate to a measured nodule: one function outlines, with several engines, and one measures."""
 
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LungCADLib.errors import InputError
+from LungCADLib.masks import BoxMask
 from LungCADLib.nodules.measure import measure_nodule
+from LungCADLib.nodules.outline import outline_nodule
+from LungCADLib.scan import Scan
+from LungCADLib.study import Candidate
 
-__all__ = ["measure_nodule"]
+__all__ = ["ENGINES", "Outliner", "measure_nodule", "outliner"]
+
+
+class Outliner(Protocol):
+    """A way to outline the nodule at a candidate; `region` is where lung is, on the scan's grid."""
+
+    def __call__(self, scan: Scan, region: NDArray[np.bool_], candidate: Candidate) -> BoxMask: ...
+
+
+ENGINES: dict[str, Outliner] = {"classical": outline_nodule}
+
+
+def outliner(engine: str) -> Outliner:
+    """The outliner of a name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"There is no outline engine named {engine!r}; choose one of {', '.join(sorted(ENGINES))}.")
+    return ENGINES[engine]

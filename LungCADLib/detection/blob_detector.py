@@ -1,0 +1,63 @@
+"""The detector that needs no downloaded weights: scale-space blobs, scored by what they look like."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from LungCADLib.detection.blobs import MASS_FROM_SIGMA_MM, find_blobs, lung_grid
+from LungCADLib.detection.features import describe
+from LungCADLib.detection.score import BlobScore
+from LungCADLib.masks import Lungs
+from LungCADLib.progress import Progress
+from LungCADLib.resources import resource
+from LungCADLib.scan import Scan
+from LungCADLib.study import Candidate
+
+WEIGHTS = ("Models", "blob-score.json")
+
+
+class BlobDetector:
+    """Blobs of every scale inside the lungs, scored by interpretable features."""
+
+    @property
+    def operating_point(self) -> float:
+        """Chosen in training for few false marks; stands in the weights file."""
+        return score_model().operating_point
+
+    def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]:
+        """All candidates, highest score first."""
+        grid = lung_grid(scan, lungs.region)
+        progress.update(0.2)
+        blobs = find_blobs(grid)
+        progress.update(0.9)
+        if not len(blobs):
+            return []
+        scores = score_model().predict(describe(grid, blobs))
+        centers = grid.geometry.to_lps(blobs.index)
+        candidates = []
+        for i in np.argsort(-scores, kind="stable"):
+            mass = blobs.sigma_mm[i] >= MASS_FROM_SIGMA_MM
+            candidates.append(
+                Candidate(
+                    center_lps_mm=(float(centers[i, 0]), float(centers[i, 1]), float(centers[i, 2])),
+                    radius_mm=float(np.sqrt(3) * blobs.sigma_mm[i]),
+                    kind="ground-glass" if blobs.hazy[i] else ("mass" if mass else "solid"),
+                    score=float(scores[i]),
+                )
+            )
+        return candidates
+
+
+@cache
+def score_model() -> BlobScore:
+    """The packaged score."""
+    return BlobScore.load(weights_path())
+
+
+def weights_path() -> Path:
+    """Where the packaged score lies."""
+    return resource(*WEIGHTS)
+
+
+detect = BlobDetector()
