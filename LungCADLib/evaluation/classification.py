@@ -125,13 +125,19 @@ def _logistic(rows: NDArray[np.float64], labels: Labels, offset: Scores) -> NDAr
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number with its 95% interval and how many cases and positives it rests on."""
+class Estimate:
+    """A number with its 95% interval and how many cases it rests on."""
 
     value: float
     low: float
     high: float
     n: int
+
+
+@dataclass(frozen=True)
+class Figure(Estimate):
+    """An estimate, and how many of its cases are positive."""
+
     positive: int
 
 
@@ -172,7 +178,11 @@ class Resamples:
             bool (n,): only these cases.
         """
         keep = np.ones(self.n, bool) if among is None else among
-        drawn = np.array([statistic(draw[keep[draw]]) for draw in self.draws])
+        found = self.estimate(statistic, keep)
+        return Figure(found.value, found.low, found.high, found.n, int(labels[keep].sum()))
+
+    def estimate(self, statistic: Callable[[Index], float], among: Labels) -> Estimate:
+        """The same among bool (n,) cases that are neither positive nor negative."""
+        drawn = np.array([statistic(draw[among[draw]]) for draw in self.draws])
         low, high = np.nanpercentile(drawn, [2.5, 97.5])
-        value = statistic(np.flatnonzero(keep))
-        return Figure(float(value), float(low), float(high), int(keep.sum()), int(labels[keep].sum()))
+        return Estimate(float(statistic(np.flatnonzero(among))), float(low), float(high), int(among.sum()))
