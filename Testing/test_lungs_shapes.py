@@ -241,6 +241,12 @@ def test_the_coarse_grid_keeps_positions() -> None:
     assert np.abs(at_low - at_full).max() < 0.5
 
 
+@pytest.mark.parametrize("slices", range(90, 96))
+def test_the_last_coarse_slice_is_a_slice_of_the_scan_whatever_their_number(slices: int) -> None:
+    hu = np.full((slices, 20, 20), TISSUE, np.int16)
+    assert (coarse(Scan(hu, Geometry(hu.shape, (1.5, 1.5, 1.5)))).hu == TISSUE).all()
+
+
 def test_a_coarse_mask_comes_back_where_it_was() -> None:
     scan = Chest().scan()
     low = coarse(scan)

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from LungCADLib.scan import AIR_HU, Box, Geometry, Scan
+from LungCADLib.scan import Box, Geometry, Scan
 
 Mask = NDArray[np.bool_]
 
@@ -29,7 +29,7 @@ def coarse(scan: Scan) -> Scan:
         origin=tuple(scan.geometry.to_lps([(f - 1) / 2 for f in factor]).tolist()),
     )
     onto = geometry.resampled((COARSE_MM,) * 3)
-    return Scan(geometry.resample(binned, onto, outside=AIR_HU), onto)
+    return Scan(_with_edges(binned, geometry, onto), onto)
 
 
 def finer(mask: Mask, grid: Geometry, onto: Geometry) -> tuple[Box, NDArray[np.uint8]]:
@@ -52,9 +52,14 @@ def finer(mask: Mask, grid: Geometry, onto: Geometry) -> tuple[Box, NDArray[np.u
     stop = np.where(to_end, onto.shape, np.ceil(last) + 1).clip(start + 1, onto.shape).astype(int)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
     box = (z, y, x)
-    inner = np.pad(mask[held].astype(np.uint8) * 200, 1, mode="edge")
-    around = replace(grid, shape=inner.shape, origin=tuple(grid.to_lps([s.start - 1 for s in held]).tolist()))
-    return box, around.resample(inner, onto.crop(box))
+    return box, _with_edges(mask[held].astype(np.uint8) * 200, grid.crop(held), onto.crop(box))
+
+
+def _with_edges(array: NDArray, grid: Geometry, onto: Geometry) -> NDArray:
+    """The array resampled; half a voxel beyond its last centers its last values go on."""
+    padded = np.pad(array, 1, mode="edge")
+    around = replace(grid, shape=padded.shape, origin=tuple(grid.to_lps((-1, -1, -1)).tolist()))
+    return around.resample(padded, onto)
 
 
 def bounding_box(mask: Mask, margin: int = 0) -> Box:
