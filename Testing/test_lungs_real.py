@@ -120,6 +120,7 @@ def test_a_head_has_no_lungs(real_data: Path) -> None:
     lungs = lungs_of(real_data / "awkward-dicom" / "ge-head-gantry-tilt-variable-gap")
     assert lungs.info.verdict.status == "failed"
     assert "may not be a chest CT" in lungs.info.verdict.reasons[0]
+    assert not lungs.labels.any()
     assert 0 < lungs.region.mean() < 0.5
 
 

@@ -10,6 +10,7 @@ from LungCADLib.lungs import ENGINES, segment_lungs
 from LungCADLib.lungs.grid import closing, coarse, dilate, erode, finer, opening
 from LungCADLib.lungs.verdict import Evidence, judge
 from LungCADLib.masks import LungLabel, Lungs
+from LungCADLib.phantom import small_phantom
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Geometry, Scan
 
@@ -67,6 +68,15 @@ def test_right_left_and_airway_are_found_and_trusted() -> None:
     assert not (lungs.region & side(lungs, LungLabel.AIRWAY)).any()
 
 
+def test_a_phantom_chest_agrees_with_its_truth() -> None:
+    phantom = small_phantom()
+    lungs = segment_lungs(phantom.scan)
+    for label in (LungLabel.RIGHT, LungLabel.LEFT):
+        assert dice(side(lungs, label), phantom.masks.lungs == label) > 0.97
+    for nodule in phantom.masks.nodules.values():
+        assert lungs.region[nodule.box][nodule.mask].mean() > 0.95
+
+
 def test_vessels_and_a_nodule_inside_belong_to_the_lung() -> None:
     chest = Chest()
     inside = chest.ball((-75, 0, 0), 12) | ((np.hypot(chest.x + 60, chest.y + 20) < 4) & (np.abs(chest.z) < 50))
@@ -118,6 +128,13 @@ def test_a_table_a_blanket_and_gas_in_the_stomach_are_no_lung() -> None:
     lungs = segment_lungs(chest.scan())
     assert dice(lungs.region, chest.right | chest.left) > 0.95
     assert not lungs.region[stomach & ~chest.left].any()
+
+
+def test_gas_in_the_colon_is_no_trachea_where_the_trachea_is_not_in_the_scan() -> None:
+    chest = Chest()
+    chest.put((np.hypot(chest.x, chest.y + 88) < 8) & (chest.z < -95), AIR)
+    scan = chest.scan().crop((slice(0, 60), slice(0, SHAPE[1]), slice(0, SHAPE[2])))
+    assert segment_lungs(scan).info.airway_ml == 0
 
 
 @pytest.mark.parametrize(("part", "words"), [(slice(0, 60), "above the last"), (slice(50, 112), "below the first")])

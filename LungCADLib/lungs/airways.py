@@ -14,6 +14,11 @@ TRACHEA_MIN_MM = (16.0, 6.0)
 """Shortest run of slices believed to be a trachea: anywhere, and where the last slice cuts it off."""
 WALL_HU = -500
 """Around a trachea there is mostly soft tissue; lung on one side is allowed."""
+DEPTH_SHARE = (0.18, 0.75)
+"""How far behind the front of the body it may be, as a share of the body's depth: gas in the colon lies in front."""
+LUNG_MM2 = 3000.0
+BELOW_APEX_MM = 20.0
+"""Its top may be this much below the last slice with more lung than `LUNG_MM2`: tracheas come in from above."""
 MIDLINE_SHARE = 0.18
 """How far from the middle of the body it may be, as a share of the body's width."""
 GROW_HU = range(-960, -740, 20)
@@ -74,6 +79,7 @@ def trachea(hu: NDArray[np.int16], inside: Mask) -> Mask:
     area = np.bincount(labels.ravel(), minlength=count + 1) * COARSE_MM**2
     boxes = ndimage.find_objects(labels)
     columns = [np.flatnonzero(inside[z].any(axis=0)) for z in range(len(inside))]
+    rows = [np.flatnonzero(inside[z].any(axis=1)) for z in range(len(inside))]
     spots = []
     for label in np.flatnonzero((area >= TRACHEA_MM2[0]) & (area <= TRACHEA_MM2[1])):
         if label == 0:
@@ -83,13 +89,17 @@ def trachea(hu: NDArray[np.int16], inside: Mask) -> Mask:
         across = columns[z.start]
         center_y, center_x = (y.start + y.stop - 1) / 2, (x.start + x.stop - 1) / 2
         off_middle = abs(center_x - (across[0] + across[-1]) / 2) / (across[-1] - across[0] + 1)
+        depth = (center_y - rows[z.start][0]) / (rows[z.start][-1] - rows[z.start][0] + 1)
+        central = off_middle < MIDLINE_SHARE and DEPTH_SHARE[0] < depth < DEPTH_SHARE[1]
         roundish = area[label] > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
-        if roundish and off_middle < MIDLINE_SHARE and _has_wall(hu[z.start], labels[z.start], int(label), y, x):
+        if roundish and central and _has_wall(hu[z.start], labels[z.start], int(label), y, x):
             spots.append((z.start, center_y, center_x, int(label)))
-    return np.isin(labels, _longest_run(spots, len(hu)))
+    lung = np.flatnonzero(np.count_nonzero(dark, axis=(1, 2)) * COARSE_MM**2 > LUNG_MM2)
+    lowest_top = lung[-1] - BELOW_APEX_MM / COARSE_MM if lung.size else 0
+    return np.isin(labels, _longest_run(spots, lowest_top, len(hu)))
 
 
-def _longest_run(spots: list[tuple[int, float, float, int]], slices: int) -> list[int]:
+def _longest_run(spots: list[tuple[int, float, float, int]], lowest_top: float, slices: int) -> list[int]:
     """The labels of the run of spots (z, y, x, label) that is longest, the higher one where two are equal."""
     reach = 8 / COARSE_MM
     runs: list[list[tuple[int, float, float, int]]] = []
@@ -101,7 +111,7 @@ def _longest_run(spots: list[tuple[int, float, float, int]], slices: int) -> lis
                 break
         else:
             runs.append([spot])
-    best = max(runs, key=len, default=[])
+    best = max((run for run in runs if run[0][0] >= lowest_top), key=len, default=[])
     reaches_top = bool(best) and best[0][0] >= slices - 2
     enough = TRACHEA_MIN_MM[1] if reaches_top else TRACHEA_MIN_MM[0]
     return [label for *_, label in best] if len(best) * COARSE_MM >= enough else []

@@ -25,7 +25,7 @@ from LungCADLib.lungs.grid import (
     opening,
 )
 from LungCADLib.lungs.sides import midline, sides
-from LungCADLib.lungs.verdict import Evidence, judge
+from LungCADLib.lungs.verdict import LEAST_ML, Evidence, judge
 from LungCADLib.lungs.wall import masses, with_dents
 from LungCADLib.masks import LungLabel, Lungs
 from LungCADLib.progress import Progress
@@ -87,6 +87,9 @@ def segment(scan: Scan, progress: Progress) -> Lungs:
     )
     if verdict.status == "failed":
         region = safe_region(scan, found)
+        if ml[LungLabel.RIGHT] + ml[LungLabel.LEFT] < LEAST_ML:
+            labels[:] = LungLabel.BACKGROUND
+            ml = dict.fromkeys(LungLabel, 0.0)
     else:
         region = (labels == LungLabel.RIGHT) | (labels == LungLabel.LEFT)
         box, share = finer(found.masses, found.low.geometry, scan.geometry)

@@ -12,6 +12,7 @@ EDGE_SHARE = (0.02, 0.5)
 """Share of the lungs' outline that faces the air around the patient or the picture's side: doubtful, failed."""
 AIR_OFF_HU = 40.0
 LEAST_ML = 100.0
+"""Less than this is gas somewhere else."""
 
 
 @dataclass(frozen=True)
