@@ -1,6 +1,7 @@
 """Exact protocols for how well the stages do; each module prints what it measured."""
 
 COMMANDS: dict[str, str] = {
+    "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
 }
 """`lungcad evaluate NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""
