@@ -291,7 +291,7 @@ class Study:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `study.json`."""
     schema = _adapter().json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "LungCAD study", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "LungCAD study"}
 
 
 @cache

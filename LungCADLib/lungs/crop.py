@@ -1,4 +1,4 @@
-"""The lung in a small crop, where nothing says which way is up: for training and testing on nodules cut out of scans."""
+"""The lung in a small crop, where nothing says which way is up: for nodules cut out of scans."""
 
 import numpy as np
 from numpy.typing import NDArray
