@@ -53,8 +53,8 @@ PAGE_WIDTH = 140
 
 DECIMALS = 6
 WORST = 12
-FEW = 20
-"""So few nodules are outlined sooner than other processes start."""
+FEW = 100
+"""Fewer nodules are outlined sooner than other processes start and load their packages."""
 
 MOST_PROCESSES = 4
 """Each takes a few hundred MB."""
