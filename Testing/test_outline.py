@@ -108,6 +108,14 @@ def test_a_vessel_is_cut(diameter, beside, spacing):
     assert np.abs(y[found.any(axis=(0, 2))]).max() < diameter / 2 + 3
 
 
+@pytest.mark.parametrize(("diameter", "off"), [(8, (0.0, 2.5, 0.0)), (10, (0.0, 0.0, 3.0)), (12, (0.0, 0.0, 4.0))])
+def test_a_vessel_is_cut_wherever_in_the_nodule_the_click_is(diameter, off):
+    # Near the rim the nodule is as thin as its vessel: how thick it is must be asked at its middle.
+    chest = Chest().nodule(diameter).vessel(1.5)
+    _, y, _ = chest.at
+    assert np.abs(y[chest.outlined(off).any(axis=(0, 2))]).max() < diameter / 2 + 3
+
+
 @SPACINGS
 @pytest.mark.parametrize("reach", [1.0, 0.5], ids=["touching", "a quarter inside"])
 @pytest.mark.parametrize("diameter", [6, 8, 14])
