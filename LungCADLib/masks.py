@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from LungCADLib.scan import Box, Geometry
 from LungCADLib.study import LungsInfo
@@ -53,6 +53,16 @@ class BoxMask:
         inner = self.mask[tuple(slice(int(f[0]), int(f[-1]) + 1) for f in found)]
         start = tuple(int(s + f[0] - margin) for s, f in zip(self.start, found, strict=True))
         return BoxMask(start, np.pad(inner, margin))  # type: ignore[arg-type]
+
+    def padded(self, margin: ArrayLike, shape: tuple[int, int, int]) -> "BoxMask":
+        """The same mask in a box wider by `margin` voxels (z, y, x) on each side, clipped to a grid of `shape`."""
+        low = np.maximum(np.array(self.start) - np.asarray(margin), 0)
+        high = np.minimum(np.array(self.start) + self.mask.shape + np.asarray(margin), shape)
+        mask = np.zeros(high - low, bool)
+        mask[tuple(slice(a, a + n) for a, n in zip(np.array(self.start) - low, self.mask.shape, strict=True))] = (
+            self.mask
+        )
+        return BoxMask((int(low[0]), int(low[1]), int(low[2])), mask)
 
 
 @dataclass(frozen=True, eq=False)

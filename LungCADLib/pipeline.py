@@ -16,14 +16,14 @@ from LungCADLib.detection import detector
 from LungCADLib.lungs import segment_lungs
 from LungCADLib.malignancy import rate
 from LungCADLib.masks import BoxMask, Lungs, Masks
-from LungCADLib.nodules import Outliner, measure_nodule, outliner
+from LungCADLib.nodules import MOST_OUTLINED, Outliner, impression, measure_nodule, nodule_score, outliner
 from LungCADLib.progress import Progress
 from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.settings import Patient, Settings
 from LungCADLib.study import Candidate, Nodule, Provenance, ScanInfo, Study
 
-SHARES = {"read": 3, "lungs": 4, "candidates": 7, "nodules": 4, "opinions": 1, "write": 4}
+SHARES: dict[str, float] = {"read": 3, "lungs": 4, "candidates": 7, "nodules": 4, "opinions": 1, "write": 4}
 """About how long each stage takes, for the progress bar."""
 
 SAME_NODULE_OVERLAP = 0.3
@@ -63,9 +63,7 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
     with progress.stage("candidates"):
         candidates = detect(scan, lungs, progress)
     with progress.stage("nodules"):
-        threshold = settings.detection_threshold
-        sure = [c for c in candidates if c.score >= (detect.operating_point if threshold is None else threshold)]
-        nodules, outlines = _nodules(scan, lungs, sure, outline, settings, progress)
+        nodules, outlines = _nodules(scan, lungs, candidates[:MOST_OUTLINED], outline, settings, progress)
     with progress.stage("opinions"):
         for nodule in nodules:
             nodule.suspicion = rate(nodule, settings.malignancy)
@@ -117,23 +115,35 @@ def write_results(study: Study, scan: Scan, out: Path) -> dict[str, Path]:
 def _nodules(
     scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, settings: Settings, progress: Progress
 ) -> tuple[list[Nodule], dict[str, BoxMask]]:
-    """Outline and measure candidates, best first; what is too small, or was outlined before, is left out."""
-    nodules: list[Nodule] = []
-    outlines: dict[str, BoxMask] = {}
+    """Outline candidates, score the outlines, and measure what is likely enough, best first.
+
+    What is too small, or lies in an outline that scored better, is left out.
+    """
+    outlines, impressions = [], []
     for done, candidate in enumerate(candidates):
-        progress.update(done / len(candidates))
-        mask = outline(scan, lungs.region, candidate)
-        if any(_shared(mask, other) > SAME_NODULE_OVERLAP for other in outlines.values()):
+        progress.update(0.8 * done / len(candidates))
+        outlines.append(outline(scan, lungs.region, candidate))
+        impressions.append(impression(scan, lungs.region, outlines[-1], candidate))
+    if not candidates:
+        return [], {}
+    scores = nodule_score().predict(np.array(impressions))
+    threshold = settings.detection_threshold
+    threshold = nodule_score().operating_point if threshold is None else threshold
+
+    nodules: list[Nodule] = []
+    kept: dict[str, BoxMask] = {}
+    for i in np.argsort(-scores, kind="stable"):
+        if scores[i] < threshold or len(nodules) == settings.max_nodules:
+            break
+        if any(_shared(outlines[i], other) > SAME_NODULE_OVERLAP for other in kept.values()):
             continue
         name = f"N{len(nodules) + 1}"
-        nodule = measure_nodule(scan, lungs, mask, id=name, score=candidate.score)
-        if nodule.mean_diameter_mm < settings.min_diameter_mm:
-            continue
-        nodules.append(nodule)
-        outlines[name] = mask
-        if len(nodules) == settings.max_nodules:
-            break
-    return nodules, outlines
+        nodule = measure_nodule(scan, lungs, outlines[i], id=name, score=float(scores[i]))
+        if nodule.mean_diameter_mm >= settings.min_diameter_mm:
+            nodules.append(nodule)
+            kept[name] = outlines[i]
+        progress.update(0.8)
+    return nodules, kept
 
 
 def _shared(one: BoxMask, other: BoxMask) -> float:
@@ -179,5 +189,5 @@ def _provenance(settings: Settings) -> Provenance:
 @cache
 def _weights() -> tuple[tuple[str, str], ...]:
     """SHA-256 of the weights this road uses, by file name."""
-    names = ("blob-score.json", "reader-model.json")
+    names = ("blob-score.json", "nodule-score.json", "reader-model.json")
     return tuple((name, sha256(resource("Models", name).read_bytes()).hexdigest()) for name in names)

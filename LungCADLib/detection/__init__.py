@@ -11,12 +11,7 @@ from LungCADLib.study import Candidate
 
 
 class Detector(Protocol):
-    """A way to find nodules.
-
-    `operating_point` is the score from which a candidate is worth reporting.
-    """
-
-    operating_point: float
+    """A way to find what may be a nodule, best first."""
 
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]: ...
 

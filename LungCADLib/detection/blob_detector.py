@@ -1,7 +1,6 @@
 """The detector that needs no downloaded weights: scale-space blobs, scored by what they look like."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -14,16 +13,9 @@ from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
 
-WEIGHTS = ("Models", "blob-score.json")
-
 
 class BlobDetector:
     """Blobs of every scale inside the lungs, scored by interpretable features."""
-
-    @property
-    def operating_point(self) -> float:
-        """Chosen in training for few false marks; stands in the weights file."""
-        return score_model().operating_point
 
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]:
         """All candidates, highest score first."""
@@ -52,12 +44,7 @@ class BlobDetector:
 @cache
 def score_model() -> BlobScore:
     """The packaged score."""
-    return BlobScore.load(weights_path())
-
-
-def weights_path() -> Path:
-    """Where the packaged score lies."""
-    return resource(*WEIGHTS)
+    return BlobScore.load(resource("Models", "blob-score.json"))
 
 
 detect = BlobDetector()

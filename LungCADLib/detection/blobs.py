@@ -1,8 +1,8 @@
 """Scale-space blobs: every bright or hazy spot inside the lungs that is about as deep as it is wide.
 
 Work happens on a 1 mm grid for small scales and on 2 and 4 mm grids for larger ones, so that large scales cost little.
-The method is the multi-scale Laplacian of Gaussian of Fotin and Reeves (SPIE Medical Imaging 2009), whose response to a
-ball of radius r is greatest at sigma = r / sqrt(3), gated by the Hessian's eigenvalues so that tubes and plates drop out.
+The method is the multi-scale Laplacian of Gaussian of Fotin and Reeves (SPIE Medical Imaging 2009), whose response to
+a ball of radius r is greatest at sigma = r / sqrt(3); the Hessian's eigenvalues make tubes and plates drop out.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -195,7 +195,7 @@ def _maxima(smooth: NDArray[np.float32], region: NDArray[np.bool_], sigma: float
     z, y, x = np.unravel_index(at, smooth.shape)
     eigenvalues = scale * _hessian_eigenvalues(smooth, z, y, x)
     blobs = Blobs(
-        np.stack([z, y, x], 1) * step,
+        np.stack([z, y, x], 1) * np.float64(step),
         np.full(len(z), sigma),
         response.astype(float),
         eigenvalues,
@@ -225,11 +225,11 @@ def _hessian_eigenvalues(smooth: NDArray[np.float32], z: NDArray, y: NDArray, x:
                 - value(unit[j] - unit[i])
             )
             hessian[:, i, j] = hessian[:, j, i] = cross / 4
-    return np.linalg.eigvalsh(hessian)
+    return np.asarray(np.linalg.eigvalsh(hessian), np.float64)
 
 
 def _one_per_place(blobs: Blobs, budget: int) -> Blobs:
-    """The strongest blob of every place: another one is the same place when its center lies within the larger radius."""
+    """The strongest blob of every place: one whose center lies within the larger radius is the same."""
     strength = blobs.response * np.sqrt(np.clip(blobs.roundness, 0, 1)) * np.where(blobs.hazy, 0.7, 1.0)
     order = np.argsort(-strength, kind="stable")
     blobs = blobs.take(order)

@@ -13,6 +13,9 @@ from LungCADLib.detection.blobs import AIR_FLOOR_HU, SOLID_CEILING_HU, Blobs, Lu
 SHELLS = (0.4, 1.0, 1.5, 2.0, 3.0)
 """Radii of the sampled spheres, in blob radii."""
 
+BRIGHT_CEILING_HU = 400
+"""Contrast in vessels and calcium differ from soft tissue up to here."""
+
 NAMES = (
     "log_radius",
     "response",
@@ -21,6 +24,7 @@ NAMES = (
     "hazy",
     "contrast",
     "peak_hu",
+    "brightest_hu",
     "background_hu",
     *(f"mean_{k}" for k in SHELLS[1:]),
     *(f"bright_{k}" for k in SHELLS[1:]),
@@ -35,15 +39,17 @@ NAMES = (
 def describe(grid: LungGrid, blobs: Blobs) -> NDArray[np.float64]:
     """(n, len(NAMES)) numbers for n blobs.
 
-    `mean`, `through` and `branch` are relative to the blob's own contrast (0 lung around it, 1 its center): the mean over
-    a sphere; the brightest pair of opposite directions, which a vessel running through has at every radius; and the
-    brightest direction. `bright` is the part of the sphere brighter than half the contrast, `outside` the part that is not
-    lung, `vessels` the part of the lung brighter than -500 HU at a distance of so many mm from the center.
+    `mean`, `through` and `branch` are relative to the blob's own contrast (0 lung around it, 1 its center): the mean
+    over a sphere; the brightest pair of opposite directions, which a vessel running through has at every radius; and
+    the brightest direction. `bright` is the part of the sphere brighter than half the contrast, `outside` the part that
+    is not lung, `vessels` the part of the lung brighter than -500 HU at a distance of so many mm from the center.
     """
     directions = _directions()
     radius = np.sqrt(3) * blobs.sigma_mm
     reach = radius[:, None] * np.array(SHELLS)
-    hu, inside = _sample(grid, blobs.index, reach, directions)
+    raw, inside = _sample(grid, blobs.index, reach, directions)
+    brightest = np.clip(raw[:, 0].mean(1), AIR_FLOOR_HU, BRIGHT_CEILING_HU)
+    hu = np.clip(raw, AIR_FLOOR_HU, SOLID_CEILING_HU)
     fixed_hu, fixed_inside = _sample(grid, blobs.index, np.broadcast_to([6.0, 12.0], (len(blobs), 2)), directions)
 
     outer = np.where(inside[:, 3:], hu[:, 3:], np.nan).reshape(len(blobs), -1)
@@ -64,6 +70,7 @@ def describe(grid: LungGrid, blobs: Blobs) -> NDArray[np.float64]:
         blobs.hazy.astype(float),
         contrast / 500,
         peak / 500,
+        brightest / 500,
         background / 500,
     ]
     half = len(directions) // 2
@@ -90,7 +97,7 @@ def _sample(
     hu = ndimage.map_coordinates(grid.hu, flat, np.float32, order=1, mode="nearest")
     inside = ndimage.map_coordinates(grid.region, flat, np.uint8, order=0, mode="constant", cval=0)
     shape = points.shape[:3]
-    return np.clip(hu, AIR_FLOOR_HU, SOLID_CEILING_HU).reshape(shape).astype(float), inside.reshape(shape).astype(bool)
+    return hu.reshape(shape).astype(float), inside.reshape(shape).astype(bool)
 
 
 def _directions(pairs: int = 32) -> NDArray[np.float64]:

@@ -1,8 +1,7 @@
 """From a blob's features to a score from 0 to 1: a logistic regression and a small forest of boosted trees, averaged.
 
-Both are plain numbers in one JSON file: a line per coefficient, a row per tree node. The regression carries over to sizes
-and scanners nobody trained on, the trees see combinations; their mean log-odds did better than either across patients
-(`lungcad train blob-score` prints the comparison).
+Both are plain numbers in one JSON file. The regression carries over to sizes nobody trained on, the trees see
+combinations. `lungcad train detection` makes the file and prints how the score does on patients it has not seen.
 """
 
 import json
@@ -44,7 +43,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class BlobScore:
-    """The score and the point at which it operates.
+    """The score: the mean of both log-odds, as a probability.
 
     Attributes
     ----------
@@ -52,10 +51,6 @@ class BlobScore:
         The regression on standardized features.
     start, trees
         The boosted trees: log-odds are `start` plus the sum of the trees' values.
-    offset
-        Added to the mean log-odds, so that the score is calibrated.
-    operating_point
-        The score from which a blob is reported.
     """
 
     mean: NDArray[np.float64]
@@ -64,14 +59,12 @@ class BlobScore:
     intercept: float
     start: float
     trees: tuple[Tree, ...]
-    offset: float
-    operating_point: float
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) scores from 0 to 1 for (n, len(NAMES)) features."""
         linear = (features - self.mean) / self.scale @ self.coefficients + self.intercept
         boosted = self.start + sum((tree.predict(features) for tree in self.trees), np.zeros(len(features)))
-        return 1 / (1 + np.exp(-np.clip((linear + boosted) / 2 + self.offset, -30, 30)))
+        return 1 / (1 + np.exp(-np.clip((linear + boosted) / 2, -30, 30)))
 
     def to_dict(self) -> dict[str, Any]:
         """The score as JSON-ready numbers."""
@@ -87,8 +80,6 @@ class BlobScore:
                 "start": self.start,
                 "trees": [{name: getattr(tree, name).tolist() for name in Tree.__annotations__} for tree in self.trees],
             },
-            "offset": self.offset,
-            "operating_point": self.operating_point,
         }
 
     @staticmethod
@@ -96,7 +87,7 @@ class BlobScore:
         """Read the score from JSON; the features must be this version's."""
         data = json.loads(path.read_text(encoding="utf-8"))["score"]
         if tuple(data["features"]) != NAMES:
-            raise ValueError(f"{path} was trained on other features; run `lungcad train blob-score` again.")
+            raise ValueError(f"{path} was trained on other features; run `lungcad train detection` again.")
         regression, boosting = data["regression"], data["boosting"]
         return BlobScore(
             np.array(regression["mean"]),
@@ -105,6 +96,4 @@ class BlobScore:
             regression["intercept"],
             boosting["start"],
             tuple(Tree(**{name: np.array(column) for name, column in tree.items()}) for tree in boosting["trees"]),
-            data["offset"],
-            data["operating_point"],
         )

@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
 from LungCADLib.masks import BoxMask
+from LungCADLib.nodules.accept import impression, nodule_score
 from LungCADLib.nodules.measure import measure_nodule
 from LungCADLib.nodules.outline import outline_nodule
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
 
-__all__ = ["ENGINES", "Outliner", "measure_nodule", "outliner"]
+__all__ = ["ENGINES", "MOST_OUTLINED", "Outliner", "impression", "measure_nodule", "nodule_score", "outliner"]
+
+MOST_OUTLINED = 60
+"""So many candidates of a scan, the best, are outlined and looked at again."""
 
 
 class Outliner(Protocol):

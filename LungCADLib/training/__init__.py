@@ -1,7 +1,7 @@
 """What made the weights, so that anyone can make them again."""
 
 COMMANDS: dict[str, str] = {
-    "blob-score": "LungCADLib.training.blob_score",
+    "detection": "LungCADLib.training.detection",
     "reader-model": "LungCADLib.training.reader_model",
 }
 """`lungcad train NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""

@@ -1,4 +1,4 @@
-"""Rows to train the blob score on: blobs of real crops and scans, and real nodules set into other patients' lungs."""
+"""What detection learns from: blobs of real scans and crops, and large real nodules set into other patients' lungs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,8 +18,10 @@ from LungCADLib.lungs.crop import crop_region
 from LungCADLib.readers import read_scan
 from LungCADLib.scan import Geometry, Scan
 
+NOT_A_NODULE, NEITHER = -1, -2
+
 NEITHER_MM = 4.0
-"""A blob this near an outline is neither nodule nor not."""
+"""A blob this near a reader's outline is neither nodule nor not."""
 
 CROP_EDGE_MM = 8.0
 """Blobs nearer than this to a crop's edge do not see their surroundings."""
@@ -42,7 +44,7 @@ class Rows:
     patient
         (n,) who the blob belongs to; folds never divide a patient.
     background
-        (n,) the scan around the blob; a scan is tested by a score that saw nothing of it.
+        (n,) the patient whose lung surrounds it; a patient is tested by a score that saw nothing of either kind.
     """
 
     features: NDArray[np.float64]
@@ -55,105 +57,130 @@ class Rows:
         """Several tables as one."""
         return Rows(*(np.concatenate([getattr(p, name) for p in parts]) for name in Rows.__annotations__))
 
-    def take(self, keep: NDArray[np.bool_]) -> "Rows":
-        """The rows where `keep` is True."""
+    def without(self, patients: set[str]) -> "Rows":
+        """The rows in which none of these patients appears."""
+        out = list(patients)
+        keep = ~np.isin(self.patient, out) & ~np.isin(self.background, out)
         return Rows(*(getattr(self, name)[keep] for name in Rows.__annotations__))
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """A scan's lungs at 1 mm, its blobs with their features, and which of them are its known lesions."""
+    """A scan or a crop, its blobs with their features, and which of them are its known lesions.
 
-    name: str
+    `lesion` (n,) is the number of the lesion a blob lies in, or `NOT_A_NODULE`, or `NEITHER` for too near to tell.
+    """
+
+    patient: str
+    whole: bool
+    scan: Scan
+    region: NDArray[np.bool_]
     grid: LungGrid
     blobs: Blobs
     features: NDArray[np.float64]
     lesion: NDArray[np.int64]
-    """(n,) index of the lesion a blob lies in, -1 for none, -2 for too near to one to count."""
-
     lesions: int
 
     @property
     def rows(self) -> Rows:
         """Every blob away from the lesions, and the strongest one in each lesion."""
-        first = [np.flatnonzero(self.lesion == k)[0] for k in range(self.lesions) if (self.lesion == k).any()]
-        keep = self.lesion == -1
-        keep[first] = True
-        names = np.full(len(self.blobs), self.name)
-        return Rows(self.features, self.lesion >= 0, names, names).take(keep)
+        keep = self.lesion == NOT_A_NODULE
+        for k in range(self.lesions):
+            keep[np.flatnonzero(self.lesion == k)[:1]] = True
+        names = np.full(int(keep.sum()), self.patient)
+        return Rows(self.features[keep], self.lesion[keep] >= 0, names, names)
 
 
-def grounds(data: Path, manifest: Path, follow: Callable[[str], None]) -> list[Ground]:
+def scan_grounds(data: Path, manifest: Path, follow: Callable[[str], None]) -> Iterator[Ground]:
     """Read the scans of a manifest, find their lungs and their blobs."""
-    found = []
     for entry in json.loads(manifest.read_text(encoding="utf-8"))["scans"]:
         follow(f"scan {entry['folder']}")
         scan = read_scan(data / entry["folder"])
-        grid = lung_grid(scan, segment_lungs(scan).region)
+        region = segment_lungs(scan).region
+        grid = lung_grid(scan, region)
         blobs = find_blobs(grid)
         lps = grid.geometry.to_lps(blobs.index)
-        lesion = np.full(len(blobs), -1)
-        for k, (known, sure) in enumerate(_lesions(entry)):
+        lesion = np.full(len(blobs), NOT_A_NODULE)
+        for k, known in enumerate(entry["lesions"] + entry.get("doubtful", [])):
             distance = np.linalg.norm(lps - np.array(known["lps_mm"]), axis=1)
-            lesion[distance < known["diameter_mm"] / 2 + LESION_MARGIN_MM] = -2
-            if sure:
+            lesion[distance < known["diameter_mm"] / 2 + LESION_MARGIN_MM] = NEITHER
+            if k < len(entry["lesions"]):
                 lesion[distance < known["diameter_mm"] / 2] = k
-        found.append(Ground(entry["folder"], grid, blobs, describe(grid, blobs), lesion, len(entry["lesions"])))
-    return found
+        features = describe(grid, blobs)
+        yield Ground(entry["folder"], True, scan, region, grid, blobs, features, lesion, len(entry["lesions"]))
 
 
-def _lesions(entry: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
-    for known in entry["lesions"]:
-        yield known, True
-    for known in entry.get("doubtful", []):
-        yield known, False
-
-
-def crop_rows(path: Path, follow: Callable[[str], None]) -> Rows:
-    """Rows of the crops' file: the readers' nodule, and every other blob in view."""
-    crops = _arrays(path, "hu", "mask", "patient")
-    parts = []
+def crop_grounds(path: Path, follow: Callable[[str], None]) -> Iterator[Ground]:
+    """The crops: one blob is the readers' nodule; those near it, or near the crop's edge, are neither."""
+    crops = arrays(path, "hu", "mask", "patient")
     for i, (hu, mask) in enumerate(zip(crops["hu"], crops["mask"].astype(bool), strict=True)):
         follow(f"crop {i + 1} of {len(crops['hu'])}")
         scan = Scan(hu, Geometry(hu.shape, (1.0, 1.0, 1.0)))
-        grid = LungGrid(hu, crop_region(scan), scan.geometry, 1.0)
+        region = crop_region(scan)
+        grid = LungGrid(hu, region, scan.geometry, 1.0)
         blobs = find_blobs(grid)
-        nodule = _best_inside(blobs, mask)
         at = tuple(np.round(blobs.index).astype(int).T)
-        away = ndimage.distance_transform_edt(~mask)[at] > NEITHER_MM
-        away &= np.minimum(blobs.index, np.array(hu.shape) - 1 - blobs.index).min(1) > CROP_EDGE_MM
-        keep = away | nodule
-        names = np.full(len(blobs), crops["patient"][i])
-        parts.append(Rows(describe(grid, blobs), nodule, names, names).take(keep))
-    return Rows.join(parts)
+        near = ndimage.distance_transform_edt(~mask)[at] <= NEITHER_MM
+        near |= np.minimum(blobs.index, np.array(hu.shape) - 1 - blobs.index).min(1) <= CROP_EDGE_MM
+        lesion = np.where(near, NEITHER, NOT_A_NODULE)
+        lesion[best_inside(blobs, mask)] = 0
+        yield Ground(str(crops["patient"][i]), False, scan, region, grid, blobs, describe(grid, blobs), lesion, 1)
 
 
-def inserted_rows(path: Path, grounds: list[Ground], seed: int, follow: Callable[[str], None]) -> Rows:
+def inserted_rows(path: Path, scans: list[Ground], seed: int, follow: Callable[[str], None]) -> Rows:
     """Rows of large real nodules, at up to twice their size, set into the lungs of other patients.
 
-    Masses are rare in the crops and do not fit into them. The nodule's voxels replace the lung's inside its outline; two
-    in five are set against the wall.
+    Masses are rare in the crops and do not fit into them. The nodule's voxels replace the lung's inside its outline;
+    two in five are set against the wall.
     """
     rng = np.random.default_rng(seed)
     parts = []
     for i, (patient, hu, mask) in enumerate(_stamps(path)):
         follow(f"mass {i + 1}")
-        ground = grounds[rng.integers(len(grounds))]
+        ground = scans[rng.integers(len(scans))]
         placed = _place(ground.grid, hu, mask, rng)
         if placed is None:
             continue
         grid, outline = placed
         blobs = find_blobs(grid)
-        nodule = _best_inside(blobs, outline)
+        nodule = best_inside(blobs, outline)
         if nodule.any():
-            one = blobs.take(np.flatnonzero(nodule))
-            parts.append(Rows(describe(grid, one), np.array([True]), np.array([patient]), np.array([ground.name])))
+            features = describe(grid, blobs.take(np.flatnonzero(nodule)))
+            parts.append(Rows(features, np.array([True]), np.array([patient]), np.array([ground.patient])))
     return Rows.join(parts)
 
 
-def _stamps(path: Path) -> Iterator[tuple[str, NDArray, NDArray]]:
+def best_inside(blobs: Blobs, outline: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) True for the one blob inside an outline that is strongest and nearest in size; none where none is."""
+    best = np.zeros(len(blobs), bool)
+    inside = outline[tuple(np.round(blobs.index).astype(int).T)]
+    if inside.any():
+        radius = (3 * outline.sum() / (4 * np.pi)) ** (1 / 3)
+        fit = np.exp(-np.abs(np.log(np.sqrt(3) * blobs.sigma_mm / radius)))
+        best[np.argmax(blobs.response * np.sqrt(np.maximum(blobs.roundness, 0)) * fit * inside)] = True
+    return best
+
+
+def arrays(path: Path, *names: str) -> dict[str, NDArray]:
+    """Some arrays of an npz file.
+
+    Raises
+    ------
+    InputError
+        If the file or one of the arrays is not there.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not there; give the folder that holds it with --data.")
+    with np.load(path) as file:
+        missing = [name for name in names if name not in file]
+        if missing:
+            raise InputError(f"{path} has no array {missing[0]!r}; it is not a file of the expected layout.")
+        return {name: file[name] for name in names}
+
+
+def _stamps(path: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Patient, HU and outline (share of each voxel) on a 1 mm grid."""
-    stamps = _arrays(path, "hu", "mask", "patient")
+    stamps = arrays(path, "hu", "mask", "patient")
     for patient, hu, mask in zip(stamps["patient"], stamps["hu"], stamps["mask"], strict=True):
         for factor in MASS_FACTORS:
             geometry = Geometry(hu.shape, (factor,) * 3)
@@ -166,7 +193,7 @@ def _stamps(path: Path) -> Iterator[tuple[str, NDArray, NDArray]]:
 
 
 def _place(
-    ground: LungGrid, hu: NDArray, share: NDArray, rng: np.random.Generator
+    ground: LungGrid, hu: NDArray[Any], share: NDArray[Any], rng: np.random.Generator
 ) -> tuple[LungGrid, NDArray[np.bool_]] | None:
     """A piece of lung with the nodule in it, and its outline; None where it does not fit."""
     found = ndimage.find_objects((share > 0.3).astype(np.uint8))
@@ -197,24 +224,3 @@ def _place(
     outline[box] = share > 0.5
     geometry = Geometry(values.shape, (1.0, 1.0, 1.0))
     return LungGrid(np.round(values).astype(np.int16), region, geometry, ground.slice_mm), outline
-
-
-def _best_inside(blobs: Blobs, outline: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) True for the one blob inside an outline that is strongest and nearest to its size; none when none is inside."""
-    best = np.zeros(len(blobs), bool)
-    inside = outline[tuple(np.round(blobs.index).astype(int).T)]
-    if inside.any():
-        radius = (3 * outline.sum() / (4 * np.pi)) ** (1 / 3)
-        fit = np.exp(-np.abs(np.log(np.sqrt(3) * blobs.sigma_mm / radius)))
-        best[np.argmax(blobs.response * np.sqrt(np.maximum(blobs.roundness, 0)) * fit * inside)] = True
-    return best
-
-
-def _arrays(path: Path, *names: str) -> dict[str, NDArray]:
-    if not path.is_file():
-        raise InputError(f"{path} is not there; give the folder that holds it with --data.")
-    with np.load(path) as file:
-        missing = [name for name in names if name not in file]
-        if missing:
-            raise InputError(f"{path} has no array {missing[0]!r}; it is not a file of the expected layout.")
-        return {name: file[name] for name in names}
