@@ -1,10 +1,30 @@
-"""Fixtures every test shares."""
+"""Fixtures every test shares. What a session shares must not be changed by a test."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from LungCADLib.phantom import Phantom, small_phantom
+from LungCADLib.pipeline import SHARES, analyze
+from LungCADLib.progress import Progress
+from LungCADLib.readers import read_scan
+from LungCADLib.scan import Scan
+from LungCADLib.study import Study
+
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True, eq=False)
+class Road:
+    """A scan, what the road made of it, and how many seconds that took, reading included."""
+
+    scan: Scan
+    study: Study
+    seconds: float
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +33,24 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"the real CT data is not here ({REAL_DATA})")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_road(real_data: Path) -> Callable[[str], Road]:
+    """The road of a folder below the real data, walked once."""
+
+    @cache
+    def walk(folder: str) -> Road:
+        started = time.perf_counter()
+        progress = Progress(shares=SHARES)
+        with progress.stage("read"):
+            scan = read_scan(real_data / folder)
+        return Road(scan, analyze(scan, progress=progress), time.perf_counter() - started)
+
+    return walk
+
+
+@pytest.fixture(scope="session")
+def chest() -> Phantom:
+    """A whole small chest with one nodule of each kind."""
+    return small_phantom(0)
