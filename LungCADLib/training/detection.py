@@ -14,6 +14,7 @@ from LungCADLib.nodules.accept import impression
 from LungCADLib.nodules.outline import outline_nodule
 from LungCADLib.resources import resource
 from LungCADLib.study import Candidate
+from LungCADLib.training.detection_card import detection_card
 from LungCADLib.training.detection_fit import fit_blob_score, fit_nodule_score
 from LungCADLib.training.detection_grounds import (
     NEITHER,
@@ -30,7 +31,9 @@ LEAST_CROP_SCORE = 0.05
 """Blobs of crops scored lower do not go on to the second score; a whole scan would not outline them either."""
 
 OPERATING_POINT = 0.5
-"""The regression's own even odds."""
+"""The regression's own even odds: of the thresholds that the command prints, the one near two false marks per scan."""
+
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 LEAST_DIAMETER_MM = 4.0
 
@@ -89,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
     tested = _tested(outlined, nodule_scores, [scan.patient for scan in scans])
     for line in tested["scans_left_out"]:
         console.print(line)
+    for threshold, point in tested["operating_points"].items():
+        console.print(f"score {threshold} or more, patient left out: " + json.dumps(_rounded(point)))
     console.print("AUC of outlined candidates, each patient left out: " + json.dumps(tested["auc"]))
     training = {
         "blobs": len(rows.nodule),
@@ -106,6 +111,9 @@ def run(args: argparse.Namespace) -> int:
         data = {"name": name, "version": "1", "training": training, "tested": tested, "score": score.to_dict()}
         path.write_text(json.dumps(_rounded(data), separators=(",", ":")) + "\n", encoding="utf-8")
         console.print(str(path))
+    path = args.out / "detection.md"
+    path.write_text(detection_card(training, tested, OPERATING_POINT, MOST_OUTLINED), encoding="utf-8")
+    console.print(str(path))
     return 0
 
 
@@ -173,7 +181,19 @@ def _tested(outlined: Outlined, scores: NDArray[np.float64], scans: list[str]) -
         best = [float(scores[here & (outlined.lesion == k)].max()) for k in lesions]
         known = ", ".join(f"{b:.2f} (rank {1 + int((false > b).sum())})" for b in best) or "none known"
         lines.append(f"{scan}, left out: lesions {known}; {int((false >= OPERATING_POINT).sum())} false marks")
-    return {"auc": auc, "scans_left_out": lines}
+    points = {f"{t:.1f}": _operating(outlined, scores, large, scans, t) for t in THRESHOLDS}
+    return {"auc": auc, "scans_left_out": lines, "operating_points": points}
+
+
+def _operating(
+    outlined: Outlined, scores: NDArray[np.float64], large: NDArray[np.bool_], scans: list[str], threshold: float
+) -> dict[str, float]:
+    """How many lesions score at least the threshold, and how many other marks of a scan do."""
+    whole = np.isin(outlined.patient, scans)
+    lesions = {(p, k) for p, k in zip(outlined.patient.tolist(), outlined.lesion.tolist(), strict=True) if k >= 0}
+    found = sum(scores[(outlined.patient == p) & (outlined.lesion == k)].max() >= threshold for p, k in lesions)
+    false = (scores >= threshold) & whole & large & (outlined.lesion == NOT_A_NODULE)
+    return {"lesions found": found / len(lesions), "false marks per scan": float(false.sum()) / max(len(scans), 1)}
 
 
 def _rounded(data: Any) -> Any:
