@@ -151,7 +151,8 @@ def _fail(code: Exit, message: str, debug: bool) -> Exit:
         import traceback
 
         traceback.print_exc()
-    sys.stderr.write(f"lungcad: {message}\n")
+    # A name may hold a line break; the message stays one line.
+    sys.stderr.write(f"lungcad: {' '.join(message.splitlines())}\n")
     return code
 
 

@@ -1,6 +1,7 @@
 """Which files a path stands for."""
 
 import os
+import stat
 from pathlib import Path
 
 from LungCADLib.errors import InputError
@@ -25,6 +26,8 @@ def files_of(path: Path) -> tuple[list[Path], str | None]:
         raise InputError(f"{path} does not exist.")
     if path.is_dir():
         return _below(path), None
+    if _endless(path):
+        raise InputError(f"{path} is a pipe or a device, not a file; write it to a file first.")
     if path.name.upper() == "DICOMDIR":
         return _listed(path), None
     header = read_header(path)
@@ -42,8 +45,18 @@ def _below(folder: Path) -> list[Path]:
     files = []
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
-        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        found = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        files += [file for file in found if not _endless(file)]
     return files
+
+
+def _endless(path: Path) -> bool:
+    """Whether reading the path could wait forever: a pipe, a socket or a device."""
+    try:
+        kind_of_file = stat.S_IFMT(path.stat().st_mode)
+    except OSError:  # a link that leads nowhere is for whoever reads it to report
+        return False
+    return kind_of_file not in (stat.S_IFREG, stat.S_IFDIR)
 
 
 def _beside(path: Path) -> list[Path]:

@@ -147,9 +147,12 @@ def read_header(path: Path) -> FileHeader | None:
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an exception's message, without its final period."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(". ")
+    """The first line of an exception's message that says something, without its final period.
+
+    pydicom's decoders begin with a heading that ends in a colon, and name each decoder's reason below it.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if not line.endswith(":")), lines[0]).rstrip(". ")
 
 
 def years(age: str | None) -> int | None:

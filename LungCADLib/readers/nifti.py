@@ -87,7 +87,7 @@ def read_nifti(path: Path) -> Nifti:
         return struct.unpack_from(order + form, data, at)
 
     shape = _shape(path, [int(n) for n in value("dim")])
-    stored = _values(path, data, order, int(value("datatype")[0]), int(value("offset")[0]), shape)
+    stored = _values(path, data, order, int(value("datatype")[0]), value("offset")[0], shape)
     slope, intercept = value("scale")
     if not np.isfinite([slope, intercept]).all() or slope == 0:
         slope, intercept = 1.0, 0.0
@@ -127,9 +127,12 @@ def _shape(path: Path, dim: list[int]) -> tuple[int, int, int]:
     return sizes[2], sizes[1], sizes[0]
 
 
-def _values(path: Path, data: bytes, order: str, code: int, offset: int, shape: tuple[int, int, int]) -> NDArray:
+def _values(path: Path, data: bytes, order: str, code: int, offset: float, shape: tuple[int, int, int]) -> NDArray:
     if code not in TYPES:
         raise InputError(f"{path} has {COLOR_TYPES.get(code, 'unusual')} values, not HU; export the CT as numbers.")
+    if not (np.isfinite(offset) and offset >= 0):
+        raise InputError(f"{path} says that its data begin at byte {offset:g}, which is not possible; check the file.")
+    offset = int(offset)
     dtype = np.dtype(order + TYPES[code])
     wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if len(data) - offset < wanted:

@@ -79,8 +79,12 @@ def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
 
 def _refuse_truncated(path: Path, dataset: Dataset) -> None:
     """Uncompressed pixels have a known length."""
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
-        return
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        if syntax.is_compressed:
+            return
+    except ValueError:
+        raise InputError(f"{path} is encoded in an unknown way (transfer syntax {syntax}); export it again.") from None
     there = len(dataset.PixelData)
     wanted = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * int(dataset.get("NumberOfFrames") or 1)
     wanted *= int(dataset.get("BitsAllocated") or 16) // 8

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
-from LungCADLib.scan import Geometry
+from LungCADLib.scan import AIR_HU, Geometry
 
 # Darker than fat (-120 HU) and than any partial volume of it: only air and lung.
 AIR_BELOW_HU = -400
@@ -48,9 +48,13 @@ def check_range(low: float, high: float, air_part: float, tissue_part: float) ->
 
 
 def check(hu: NDArray[np.int16], low: float, high: float) -> None:
-    """`check_range` for a volume in any order of axes; `low` and `high` are its extremes before clipping."""
+    """`check_range` for a volume in any order of axes; `low` and `high` are its extremes before clipping.
+
+    Padding is exactly -1024 and no air: around stored values that were never rescaled it would pass for it.
+    """
     sample = hu[:, ::2, ::2]
-    check_range(low, high, float(np.mean(sample < AIR_BELOW_HU)), float(np.mean(sample > TISSUE_ABOVE_HU)))
+    air = (sample < AIR_BELOW_HU) & (sample > AIR_HU)
+    check_range(low, high, float(np.mean(air)), float(np.mean(sample > TISSUE_ABOVE_HU)))
 
 
 def lung_ml(hu: NDArray[np.int16], geometry: Geometry) -> float:

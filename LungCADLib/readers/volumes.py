@@ -1,5 +1,7 @@
 """NRRD, NIfTI and MetaImage files as HU with their grid."""
 
+import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,9 @@ SUFFIXES = {
 }
 # Axes this close to perpendicular are so but for rounding in the file.
 PERPENDICULAR = 0.01
-_HEADER_BYTES = 1 << 16
+_HEADER_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 20
+_GZIP_FORM = 16 + zlib.MAX_WBITS
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -172,14 +176,43 @@ def _check_dimensions(path: Path, reader: "SimpleITK.ImageFileReader") -> None:
 
 def _check_nrrd(path: Path) -> list[str]:
     """What a NRRD header leaves open (http://teem.sourceforge.net/nrrd/format.html)."""
-    fields, _ = _fields(path, ":")
+    fields, header_bytes = _fields(path, ":")
     if not fields:
         raise InputError(f"{path} is damaged or not NRRD; copy it again.")
-    if "spacings" not in fields and "space directions" not in fields:
+    directions = fields.get("space directions")
+    if "spacings" not in fields and directions is None:
         raise InputError(f"{path} does not say its voxel spacing (no space directions); export it again.")
+    if directions is not None and directions.split().count("none") > max(len(fields.get("sizes", "").split()) - 3, 0):
+        raise InputError(f"{path} does not say its voxel spacing (space directions: {directions}); export it again.")
+    _refuse_negative(path, fields.get("spacings", ""))
+    if fields.get("encoding", "").lower() in ("gzip", "gz"):
+        _check_gzip(path, fields, header_bytes)
     if "space" not in fields:
         return ["The file does not say how it lies in the patient (no space); left and right are a guess."]
     return []
+
+
+def _check_gzip(path: Path, fields: dict[str, str], header_bytes: int) -> None:
+    """Refuse damaged compressed data; ITK's NRRD reader does not look at the checksum."""
+    data_file = fields.get("data file", fields.get("datafile"))
+    holder, start = (path, header_bytes) if data_file is None else (path.parent / data_file, 0)
+    if not holder.is_file() or "byte skip" in fields or "line skip" in fields:
+        return
+    stream = zlib.decompressobj(_GZIP_FORM)
+    try:
+        with holder.open("rb") as file:
+            file.seek(start)
+            while not stream.eof and (chunk := file.read(_CHUNK_BYTES)):
+                stream.decompress(chunk)
+    except zlib.error:
+        raise InputError(f"{holder} is damaged (its checksum is wrong); copy it again.") from None
+    if not stream.eof:
+        raise InputError(f"{holder} is truncated: its compressed data ends too early; copy it again.")
+
+
+def _refuse_negative(path: Path, spacing: str) -> None:
+    if any(word.startswith("-") for word in spacing.split()):
+        raise InputError(f"{path} has a voxel spacing of {spacing} mm, which is not possible; correct its header.")
 
 
 def _check_meta(path: Path) -> list[str]:
@@ -191,6 +224,12 @@ def _check_meta(path: Path) -> list[str]:
         )
     if "elementspacing" not in fields and "elementsize" not in fields:
         raise InputError(f"{path} does not say its voxel spacing (no ElementSpacing); export it again.")
+    _refuse_negative(path, fields.get("elementspacing", ""))
+    sizes = fields["dimsize"].split()
+    if not all(n.isdecimal() for n in sizes) or str(len(sizes)) != fields.get("ndims"):
+        raise InputError(f"{path} has impossible dimensions in its header (DimSize {fields['dimsize']}).")
+    if "elementtype" not in fields:
+        raise InputError(f"{path} does not say what kind of numbers it holds (ElementType); export it again.")
     data_file = fields["elementdatafile"]
     local = data_file.upper() == "LOCAL"
     holder = path if local else path.parent / data_file
@@ -201,8 +240,7 @@ def _check_meta(path: Path) -> list[str]:
         raise InputError(f"The data file {holder} of {path} is missing; copy both.")
     size = _META_BYTES.get(fields.get("elementtype", "").removeprefix("MET_").upper())
     if size and fields.get("compresseddata", "false").lower() != "true":
-        wanted = size * int(np.prod([int(n) for n in fields["dimsize"].split()], dtype=np.int64))
-        wanted *= int(fields.get("elementnumberofchannels", "1"))
+        wanted = size * math.prod(int(n) for n in sizes)
         there = holder.stat().st_size - (header_bytes if local else 0)
         if there < wanted:
             raise InputError(f"{holder} is truncated: {there} of {wanted} bytes are there; copy it again.")
