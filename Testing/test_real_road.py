@@ -1,6 +1,7 @@
 """The whole road on four real chest CTs: what a reader would not forgive missing, and how much else is marked."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -17,6 +18,14 @@ SEEN_BY_EYE = {
 """One lesion each: LPS and about how wide, mm."""
 
 LIDC = "lidc-idri-0003"
+
+log = logging.getLogger(__name__)
+
+
+def tell_time(folder, road):
+    """Seen with `pytest --log-level=INFO -rA`; not asserted, because other work may share the machine."""
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in road.study.timing_s.items())
+    log.info("%s: %.1f s (%s)", folder, road.seconds, stages)
 
 
 def full(study, nodule):
@@ -36,7 +45,7 @@ def distance(nodule, lps):
 @pytest.mark.parametrize("folder", SEEN_BY_EYE)
 def test_the_lesion_is_among_the_first_two_nodules(real_road, folder):
     road = real_road(folder)
-    print(f"{folder}: {road.seconds:.1f} s, {json.dumps({k: round(v, 1) for k, v in road.study.timing_s.items()})}")
+    tell_time(folder, road)
     lps, width = SEEN_BY_EYE[folder]
     assert any(distance(n, lps) < width / 2 and holds(road.study, n, lps) for n in road.study.nodules[:2])
 
@@ -70,7 +79,7 @@ def pairs(lidc, readers):
 
 
 def test_all_three_of_the_readers_nodules_are_found_and_the_largest_comes_first(lidc, pairs):
-    print(f"{LIDC}: {lidc.seconds:.1f} s, {json.dumps({k: round(v, 1) for k, v in lidc.study.timing_s.items()})}")
+    tell_time(LIDC, lidc)
     assert len(pairs) == 3
     assert all(distance(n, known["lps"]) < known["diameter_mm"] / 2 for known, n in pairs)
     assert len({n.id for _, n in pairs}) == 3
@@ -85,7 +94,7 @@ def test_outlines_agree_with_the_readers_consensus(lidc, readers, pairs):
         truth = labels == np.bincount(around[around > 0]).argmax()
         ours = full(lidc.study, nodule)
         dice = 2 * (ours & truth).sum() / (ours.sum() + truth.sum())
-        print(f"{known['diameter_mm']} mm: Dice {dice:.3f}")
+        log.info("%s mm: Dice %.3f", known["diameter_mm"], dice)
         assert dice >= (0.75 if i == 0 else 0.6), known["diameter_mm"]
 
 

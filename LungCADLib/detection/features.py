@@ -52,9 +52,9 @@ def describe(grid: LungGrid, blobs: Blobs) -> NDArray[np.float64]:
     hu = np.clip(raw, AIR_FLOOR_HU, SOLID_CEILING_HU)
     fixed_hu, fixed_inside = _sample(grid, blobs.index, np.broadcast_to([6.0, 12.0], (len(blobs), 2)), directions)
 
-    outer = np.where(inside[:, 3:], hu[:, 3:], np.nan).reshape(len(blobs), -1)
-    outer = np.where(np.isnan(outer).all(1, keepdims=True), hu[:, 3:].reshape(len(blobs), -1), outer)
-    background = np.nanpercentile(outer, 30, axis=1)
+    outer = np.where(inside[:, 3:], hu[:, 3:], np.nan)
+    outer = np.where(np.isnan(outer).all((1, 2), keepdims=True), hu[:, 3:], outer)
+    background = np.nanpercentile(outer, 30, axis=(1, 2))
     peak = hu[:, 0].mean(1)
     contrast = np.maximum(peak - background, 20.0)
     relative = np.clip((hu - background[:, None, None]) / contrast[:, None, None], -0.5, 2.0)
