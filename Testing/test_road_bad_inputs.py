@@ -142,3 +142,30 @@ def test_metaimage_headers_that_cannot_be(
     file = tmp_path / "ct.mha"
     file.write_bytes(META.format(sizes=sizes, spacing=spacing, more=more).encode() + chest().tobytes())
     assert why in refusal(file)
+
+
+def test_a_series_of_a_volume_file(tmp_path: Path) -> None:
+    from LungCADLib.errors import InputError
+    from LungCADLib.readers import read_scan
+
+    sitk.WriteImage(sitk.GetImageFromArray(chest()), str(tmp_path / "ct.nii"))
+    with pytest.raises(InputError, match="without series; leave --series out"):
+        read_scan(tmp_path / "ct.nii", series="1.2.3")
+
+
+def test_nobody_quit_before_birth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["analyze", str(tmp_path), "--age", "30", "--years-since-quit", "31"])
+    assert end.value.code == Exit.USAGE
+    assert "longer ago than --age" in capsys.readouterr().err
+
+
+def test_the_list_of_two_patients_promises_no_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a", axial(16))
+    assert main(["series", str(tmp_path)]) == Exit.DONE
+    assert "read by default" in capsys.readouterr().out
+    save(tmp_path / "b", axial(16, series="two", patient="P2"))
+    assert main(["series", str(tmp_path)]) == Exit.DONE
+    listed = capsys.readouterr().out
+    assert "read by default" not in listed
+    assert "2 patients: name one series" in listed

@@ -123,6 +123,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     if args.years_since_quit is not None:
         if ever_smoker is False:
             args.usage_error("argument --years-since-quit: not allowed with argument --never-smoker")
+        if args.age is not None and args.years_since_quit > args.age:
+            args.usage_error("argument --years-since-quit: longer ago than --age")
         ever_smoker = True
     patient = Patient(
         age_years=args.age,

@@ -36,10 +36,10 @@ def _show(found: "list[SeriesInfo]") -> None:
     from LungCADLib.cli import screen
 
     console = screen.output()
+    patients = {series.patient_id or series.study_uid for series in found if series.usable}
     for series in found:
-        verdict = (
-            "read by default" if series.rank == 0 else "readable" if series.usable else f"not read: {series.reason}"
-        )
+        best = "read by default" if len(patients) == 1 else "readable"
+        verdict = best if series.rank == 0 else "readable" if series.usable else f"not read: {series.reason}"
         facts = [f"patient {series.patient_id or 'unnamed'}", series.modality, series.description]
         facts.append(f"{series.slices} slices")
         if series.spacing:
@@ -49,3 +49,5 @@ def _show(found: "list[SeriesInfo]") -> None:
         facts += [series.orientation, series.kernel]
         console.print(f"{series.series_uid}  {verdict}")
         console.print(f"    {', '.join(fact for fact in facts if fact)}")
+    if len(patients) > 1:
+        console.print(f"{len(patients)} patients: name one series with `lungcad analyze --series`.")

@@ -66,6 +66,8 @@ def read_scan(path: Path, series: str | None = None, progress: Progress | None =
     path, progress = Path(path), progress or Progress()
     with _door(path):
         is_volume = path.is_file() and volumes.kind(path)
+        if is_volume and series is not None:
+            raise InputError(f"{path} is a volume file without series; leave --series out.")
         scan = _from_volume(path) if is_volume else _from_dicom(path, series, progress)
     progress.update(1.0)
     if lung_ml(scan.hu, scan.geometry) < MIN_LUNG_ML:
