@@ -1,6 +1,7 @@
 """What a hostile folder or a damaged file gets from the whole command: one sentence at once, and nothing is left."""
 
 import os
+import signal
 import struct
 from pathlib import Path
 
@@ -169,3 +170,32 @@ def test_the_list_of_two_patients_promises_no_default(tmp_path: Path, capsys: py
     listed = capsys.readouterr().out
     assert "read by default" not in listed
     assert "2 patients: name one series" in listed
+
+
+def test_an_interrupt_waits_until_slicer_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the middle of Slicer's imports ends the process without any cleaning up."""
+    from LungCADLib import scene
+
+    steps = []
+
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        steps.append("imported")
+        raise scene.SceneUnavailable
+
+    monkeypatch.setattr(scene, "_require_slicer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scene.write_scene(None, None, Path("scene.mrb"))  # type: ignore[arg-type]
+    assert steps == ["imported"]
+
+
+def test_a_scene_that_does_not_fit_says_so_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("slicer")
+    from study_factory import make_scan, make_study
+
+    from LungCADLib.scene import write_scene
+
+    scan = make_scan()
+    with pytest.raises(OSError, match="could not be written"):
+        write_scene(make_study(scan), scan, tmp_path / "nowhere" / "scene.mrb")
+    assert capfd.readouterr().err == ""

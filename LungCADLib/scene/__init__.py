@@ -1,5 +1,9 @@
 """Study <-> MRML nodes. The only package that imports `slicer` and `vtk`, and only when one of these is called."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,10 +62,30 @@ def write_scene(study: Study, scan: Scan, path: Path) -> None:
     InputError
         If the study carries no masks.
     """
-    _require_slicer()
-    from LungCADLib.scene import bundle
+    with _interrupts_wait():
+        _require_slicer()
+        from LungCADLib.scene import bundle
 
-    bundle.write_scene(study, scan, path)
+        bundle.write_scene(study, scan, path)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold signals back until the block ends: an exception inside Slicer's imports and calls crashes it all."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not None]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda n, frame: came.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _require_slicer() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkObject
 from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from LungCADLib.pictures import Overview, overviews
@@ -22,9 +23,15 @@ def write_scene(study: Study, scan: Scan, path: Path) -> None:
     with SceneHost() as host:
         add_study(host.scene, study, scan)
         messages = slicer.vtkMRMLMessageCollection()
-        if not host.scene.WriteToMRB(str(path), _image(_thumbnail(front, study)), messages):
-            said = " ".join(messages.GetAllMessagesAsString().split())
-            raise OSError(f"{path} could not be written: {said}")
+        # VTK would print what the exception says.
+        shown = vtkObject.GetGlobalWarningDisplay()
+        vtkObject.SetGlobalWarningDisplay(0)
+        try:
+            written = host.scene.WriteToMRB(str(path), _image(_thumbnail(front, study)), messages)
+        finally:
+            vtkObject.SetGlobalWarningDisplay(shown)
+        if not written:
+            raise OSError(f"{path.name} could not be written (is the disk full?)")
 
 
 def _thumbnail(front: Overview, study: Study) -> np.ndarray:
