@@ -72,6 +72,14 @@ def test_wall_distance_is_from_edge_to_edge(gap):
     assert ("juxtapleural" in found.description) == (gap == 0)
 
 
+@pytest.mark.parametrize("slices", [0, 2])
+def test_wall_distance_across_thick_slices_is_from_edge_to_edge(slices):
+    # The lung's floor is slice 5; slices are 2.5 mm apart, so that neighbors' centers are, and yet they touch.
+    found = place(5 + slices + 1, 110, 70)
+    assert found.wall_distance_mm == pytest.approx(2.5 * slices)
+    assert found.juxtapleural == (slices == 0)
+
+
 def test_a_nodule_outside_the_lung_mask_but_touching_it_belongs_to_that_side():
     found = place(50, 110, 14)
     assert found.side == "right"

@@ -191,9 +191,10 @@ def _wall_distance(lungs: Lungs, geometry: Geometry, outline: BoxMask) -> float:
         if inside.all():
             continue
         at = np.argwhere(nodule) // (1, step, step)
-        distance = float(ndimage.distance_transform_edt(inside, sampling=spacing)[tuple(at.T)].min())
-        # Between centers of neighbors lies one voxel: half of the nodule, half of the wall.
-        gap = max(0.0, distance - min(spacing))
+        # From center to center, neighbors are a voxel apart, a whole slice where slices are thick, yet they touch: the
+        # wall grown by one voxel in every direction is as far from the nodule's centers as the edges are apart.
+        apart = ndimage.binary_erosion(inside, np.ones((3, 3, 3)), border_value=1)
+        gap = float(ndimage.distance_transform_edt(apart, sampling=spacing)[tuple(at.T)].min())
         if gap <= reach:
             return gap
     return SEARCH_MM[-1]
