@@ -33,6 +33,7 @@ LEAST_CROP_SCORE = 0.05
 OPERATING_POINT = 0.5
 """The regression's own even odds: of the thresholds that the command prints, the one near two false marks per scan."""
 
+RESAMPLES = 1000
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 LEAST_DIAMETER_MM = 4.0
@@ -89,12 +90,12 @@ def run(args: argparse.Namespace) -> int:
         outlined = _outline_all(grounds, blob_scores)
         nodule_scores = _left_out_nodule_scores(outlined, groups)
 
-    tested = _tested(outlined, nodule_scores, [scan.patient for scan in scans])
+    tested = _tested(outlined, nodule_scores, [scan.patient for scan in scans], args.seed)
     for line in tested["scans_left_out"]:
         console.print(line)
     for threshold, point in tested["operating_points"].items():
         console.print(f"score {threshold} or more, patient left out: " + json.dumps(_rounded(point)))
-    console.print("AUC of outlined candidates, each patient left out: " + json.dumps(tested["auc"]))
+    console.print("AUC of outlined candidates, each patient left out: " + json.dumps(_rounded(tested["auc"])))
     training = {
         "blobs": len(rows.nodule),
         "nodules": int(rows.nodule.sum()),
@@ -162,15 +163,13 @@ def _left_out_nodule_scores(outlined: Outlined, groups: list[set[str]]) -> NDArr
     return scores
 
 
-def _tested(outlined: Outlined, scores: NDArray[np.float64], scans: list[str]) -> dict[str, Any]:
-    from sklearn.metrics import roc_auc_score
-
+def _tested(outlined: Outlined, scores: NDArray[np.float64], scans: list[str], seed: int) -> dict[str, Any]:
     from LungCADLib.nodules.accept import NAMES
 
     before = outlined.impressions[:, NAMES.index("log_odds")]
     auc = {
-        "before outlining": float(roc_auc_score(outlined.nodule, before)),
-        "after": float(roc_auc_score(outlined.nodule, scores)),
+        "before outlining": _auc(outlined, before, seed),
+        "after": _auc(outlined, scores, seed),
     }
     large = np.exp(outlined.impressions[:, NAMES.index("log_diameter")]) >= LEAST_DIAMETER_MM
     lines = []
@@ -187,13 +186,33 @@ def _tested(outlined: Outlined, scores: NDArray[np.float64], scans: list[str]) -
 
 def _operating(
     outlined: Outlined, scores: NDArray[np.float64], large: NDArray[np.bool_], scans: list[str], threshold: float
-) -> dict[str, float]:
-    """How many lesions score at least the threshold, and how many other marks of a scan do."""
+) -> dict[str, Any]:
+    """How many lesions score at least the threshold (95% Wilson interval), and how many other marks of a scan do."""
+    from scipy.stats import binomtest
+
     whole = np.isin(outlined.patient, scans)
     lesions = {(p, k) for p, k in zip(outlined.patient.tolist(), outlined.lesion.tolist(), strict=True) if k >= 0}
     found = sum(scores[(outlined.patient == p) & (outlined.lesion == k)].max() >= threshold for p, k in lesions)
     false = (scores >= threshold) & whole & large & (outlined.lesion == NOT_A_NODULE)
-    return {"lesions found": found / len(lesions), "false marks per scan": float(false.sum()) / max(len(scans), 1)}
+    interval = binomtest(int(found), len(lesions)).proportion_ci(method="wilson")
+    share = {"value": found / len(lesions), "low": float(interval.low), "high": float(interval.high), "n": len(lesions)}
+    return {"lesions found": share, "false marks per scan": float(false.sum()) / max(len(scans), 1)}
+
+
+def _auc(outlined: Outlined, scores: NDArray[np.float64], seed: int) -> dict[str, float]:
+    """AUC with the 95% interval from drawing the patients again."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(outlined.patient == patient) for patient in np.unique(outlined.patient)]
+    drawn = []
+    for _ in range(RESAMPLES):
+        some = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        if 0 < outlined.nodule[some].sum() < len(some):
+            drawn.append(roc_auc_score(outlined.nodule[some], scores[some]))
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    value = roc_auc_score(outlined.nodule, scores)
+    return {"value": float(value), "low": float(low), "high": float(high), "n": len(outlined.nodule)}
 
 
 def _rounded(data: Any) -> Any:

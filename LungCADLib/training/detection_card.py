@@ -35,7 +35,7 @@ known lesion.
 {point_rows}
 
 A nodule is reported from {operating_point} on (`--threshold` changes it). AUC of outlined candidates:
-{auc_before:.3f} by the blob score, {auc_after:.3f} by the nodule score.
+{auc_before} by the blob score, {auc_after} by the nodule score.
 
 **What these numbers are not.** Seven scans are few, and their lesions are large: the table says little about
 sensitivity for small nodules in whole scans. In the crops many lesions are small or faint, and the crop cuts off
@@ -61,9 +61,17 @@ def detection_card(training: dict[str, Any], tested: dict[str, Any], operating_p
         operating_point=operating_point,
         scan_rows="\n".join(f"| {scan} | {result} |" for scan, result in rows),
         point_rows="\n".join(
-            f"| {score} | {point['lesions found']:.0%} | {point['false marks per scan']:.1f} |"
+            f"| {score} | {_percent(point['lesions found'])} | {point['false marks per scan']:.1f} |"
             for score, point in points.items()
         ),
-        auc_before=tested["auc"]["before outlining"],
-        auc_after=tested["auc"]["after"],
+        auc_before=_auc(tested["auc"]["before outlining"]),
+        auc_after=_auc(tested["auc"]["after"]),
     )
+
+
+def _percent(share: dict[str, float]) -> str:
+    return f"{share['value']:.0%} ({share['low']:.0%} to {share['high']:.0%}) of {share['n']}"
+
+
+def _auc(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
