@@ -27,6 +27,11 @@ SOFT_EDGE_MM = 0.15
 """Fit of an ellipsoid to a small nodule: standard deviations, relative, of the model where noise is less, of the axes'
 logarithms about their mean, and of the amplitude about the fullest voxels; and half the width of its soft edge."""
 
+POINTS_MM = 0.2
+MOST_POINTS = 40_000
+"""The ellipsoid is compared with the voxels at points this far apart, farther where that would be more than so many: a
+lesion on two thick slices has hundreds of large voxels, and is fitted as well from fewer points in each."""
+
 PLAUSIBLE = (0.5, 2.0)
 """Volume by HU over volume by voxels, outside which the voxels are believed."""
 
@@ -135,7 +140,8 @@ def _ellipsoid_amplitude(patch: Patch, excess: NDArray[np.float32], use: NDArray
     at = np.argwhere(seen) * steps
     weight = np.clip(measured[seen], 0, None).astype(float)
     center = np.average(at, axis=0, weights=weight)
-    points = (at[:, None] + _points_in_voxel(steps)).reshape(-1, 3)
+    apart = max(POINTS_MM, float(np.cbrt(len(at) * steps.prod() / MOST_POINTS)))
+    points = (at[:, None] + _points_in_voxel(steps, apart)).reshape(-1, 3)
     radius = float(np.cbrt(3 / (4 * np.pi) * weight.sum() / peak * steps.prod()))
     doubt = max(patch.noise_hu / peak, FIT_DOUBT)
 
@@ -143,7 +149,8 @@ def _ellipsoid_amplitude(patch: Patch, excess: NDArray[np.float32], use: NDArray
         form = np.array([[p[3], p[6], p[7]], [p[6], p[4], p[8]], [p[7], p[8], p[5]]])
         logs, frame = np.linalg.eigh(form)
         axes = radius * np.exp(logs)
-        scaled = np.linalg.norm(((points - p[:3]) @ frame) / axes, axis=1)
+        turned = (points - p[:3]) @ (frame / axes)
+        scaled = np.sqrt(np.einsum("ij,ij->i", turned, turned))
         edge = (1 - scaled) * axes.mean() / SOFT_EDGE_MM
         filled = 0.5 * (1 + np.tanh(edge)).reshape(len(at), -1).mean(axis=1)
         size = np.trace(form) / 3
@@ -156,8 +163,8 @@ def _ellipsoid_amplitude(patch: Patch, excess: NDArray[np.float32], use: NDArray
     return float(peak * np.clip(np.exp(fit.x[9]), 0.7, 2.0))
 
 
-def _points_in_voxel(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Offsets (n, 3) in mm of a regular grid of points in a voxel, about 0.2 mm apart."""
-    counts = [max(2, round(float(s) / 0.2)) for s in steps]
+def _points_in_voxel(steps: NDArray[np.float64], apart_mm: float) -> NDArray[np.float64]:
+    """Offsets (n, 3) in mm of a regular grid of points in a voxel, about `apart_mm` apart."""
+    counts = [max(1, round(float(s) / apart_mm)) for s in steps]
     axes = [((np.arange(n) + 0.5) / n - 0.5) * s for n, s in zip(counts, steps, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
