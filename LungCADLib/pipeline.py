@@ -13,8 +13,8 @@ import numpy as np
 
 from LungCADLib import __version__, guidelines
 from LungCADLib.detection import detector
-from LungCADLib.lungs import segment_lungs
-from LungCADLib.malignancy import rate
+from LungCADLib.lungs import lung_engine
+from LungCADLib.malignancy import rater
 from LungCADLib.masks import BoxMask, Lungs, Masks
 from LungCADLib.nodules import MOST_OUTLINED, Outliner, impression, measure_nodule, nodule_score, outliner
 from LungCADLib.progress import Progress
@@ -55,21 +55,22 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
         If `progress` says so.
     """
     settings, progress = settings or Settings(), progress or Progress(shares=SHARES)
-    detect, outline = detector(settings.detector), outliner(settings.outliner)
+    find_lungs, detect = lung_engine(settings.lung_engine), detector(settings.detector)
+    outline, rate = outliner(settings.outliner), rater(settings.malignancy)
     patient = _patient(settings.patient, scan)
 
     with progress.stage("lungs"):
-        lungs = segment_lungs(scan, settings.lung_engine, progress)
+        lungs = find_lungs(scan, progress)
     with progress.stage("candidates"):
-        candidates = detect(scan, lungs, progress)
+        candidates = detect(scan, lungs, progress) if lungs.labels.any() else []
     with progress.stage("nodules"):
         nodules, outlines = _nodules(scan, lungs, candidates[:MOST_OUTLINED], outline, settings, progress)
     with progress.stage("opinions"):
         for nodule in nodules:
-            nodule.suspicion = rate(nodule, settings.malignancy)
+            nodule.suspicion = rate(nodule)
             nodule.opinions = [nodule.suspicion]
-        evaluable = lungs.info.verdict.status != "failed"
-        exam = guidelines.assess(nodules, patient, lungs_evaluable=evaluable)
+        verdict = lungs.info.verdict
+        exam = guidelines.assess(nodules, patient, lungs_evaluable=verdict.complete and verdict.status != "failed")
 
     study = Study(
         scan=ScanInfo(

@@ -49,10 +49,14 @@ class ScanInfo:
 
 @dataclass
 class LungVerdict:
-    """Whether the lung masks can be trusted, and why not: `ok`, `doubtful`, or `failed` (a safe region is used)."""
+    """Whether the lung masks can be trusted, and why not: `ok`, `doubtful`, or `failed` (a safe region is used).
+
+    `complete` says whether the scan holds both lungs from top to bottom.
+    """
 
     status: Literal["ok", "doubtful", "failed"]
     reasons: list[str] = field(default_factory=list)
+    complete: bool = True
 
 
 @dataclass

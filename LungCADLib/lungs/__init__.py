@@ -42,6 +42,17 @@ def segment_lungs(scan: Scan, engine: str = "classical", progress: Progress | No
     Cancelled
         If `progress` says so.
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no lung engine named {engine!r}; choose one of {', '.join(sorted(ENGINES))}.")
-    return ENGINES[engine](scan, progress or Progress())
+    return lung_engine(engine)(scan, progress or Progress())
+
+
+def lung_engine(name: str) -> LungEngine:
+    """The lung engine of a name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in ENGINES:
+        raise InputError(f"There is no lung engine named {name!r}; choose one of {', '.join(sorted(ENGINES))}.")
+    return ENGINES[name]

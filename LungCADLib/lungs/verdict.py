@@ -31,7 +31,8 @@ def judge(found: Evidence) -> LungVerdict:
     """The verdict on a pair of lungs."""
     total = found.right_ml + found.left_ml
     if total < LEAST_ML:
-        return LungVerdict("failed", [f"hardly any lung was found ({total:.0f} ml): this may not be a chest CT"])
+        reason = f"hardly any lung was found ({total:.0f} ml): this may not be a chest CT"
+        return LungVerdict("failed", [reason], complete=False)
     reasons = []
     failed = False
     partial = found.open_first or found.open_last
@@ -57,4 +58,4 @@ def judge(found: Evidence) -> LungVerdict:
         percent = f"{100 * found.edge_share:.0f}%"
         reasons.append(f"{percent} of the outline faces the air around the patient or the side of the picture")
         failed = failed or found.edge_share > EDGE_SHARE[1]
-    return LungVerdict("failed" if failed else "doubtful" if reasons else "ok", reasons)
+    return LungVerdict("failed" if failed else "doubtful" if reasons else "ok", reasons, complete=not partial)

@@ -16,14 +16,25 @@ class Engine(Protocol):
 ENGINES: dict[str, Engine] = {reader_model.NAME: reader_model.rate}
 
 
+def rater(engine: str) -> Engine:
+    """The engine of a name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"There is no malignancy engine {engine!r}; choose one of {', '.join(ENGINES)}.")
+    return ENGINES[engine]
+
+
 def rate(nodule: Nodule, engine: str = reader_model.NAME) -> Opinion:
     """How suspicious a measured nodule is, in the words and with the tested performance of the engine asked.
 
     Raises
     ------
     InputError
-        If no engine has that name.
+        If there is no engine of that name.
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no malignancy engine {engine!r}; choose one of {', '.join(ENGINES)}.")
-    return ENGINES[engine](nodule)
+    return rater(engine)(nodule)
