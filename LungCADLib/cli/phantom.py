@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Offer where it goes and what is in it."""
     parser.add_argument("out", metavar="OUT", help="a file (.nrrd, .nii.gz, .nii, .mha), or a new folder for DICOM")
     parser.add_argument("--seed", type=_count, default=0, help="another patient, other nodules (default: %(default)s)")
-    parser.add_argument("--nodules", type=_count, metavar="N", help="how many nodules (default: six)")
+    parser.add_argument("--nodules", type=_count, metavar="N", help="how many nodules (default: nine, of every kind)")
     parser.add_argument("--labels", action="store_true", help="also write the true outlines of lungs and nodules")
 
 
