@@ -208,6 +208,23 @@ def test_an_outline_edited_in_slicer_is_read_as_it_is_now(case):
         assert read_study(host.scene).masks.nodules.keys() == {"L1", "L2"}
 
 
+def test_an_outline_erased_in_slicer_is_gone(case):
+    scan, study, _, _ = case
+    with SceneHost() as host:
+        segmentation = add_study(host.scene, study, scan).segmentation.GetSegmentation()
+        segmentation.GetSegment("nodule_L3").AddRepresentation("Binary labelmap", slicer.vtkOrientedImageData())
+        assert read_study(host.scene).masks.nodules.keys() == {"L1", "L2"}
+
+
+def test_a_segmentation_kept_as_surfaces_alone_is_refused_in_one_sentence(case):
+    scan, study, _, _ = case
+    with SceneHost() as host:
+        segmentation = add_study(host.scene, study, scan).segmentation.GetSegmentation()
+        segmentation.GetSegment("nodule_L3").RemoveRepresentation("Binary labelmap")
+        with pytest.raises(InputError, match='"Nodule L3" has no binary labelmap'):
+            read_study(host.scene)
+
+
 def test_a_scene_without_a_study_is_refused():
     with SceneHost() as host, pytest.raises(InputError, match="holds no LungCAD study"):
         read_study(host.scene)

@@ -244,6 +244,10 @@ def _geometry(info: ScanInfo) -> Geometry:
 def _read_mask(segment: Any, geometry: Geometry) -> BoxMask | None:
     """A segment's voxels inside the scan; None if it has none."""
     image = segment.GetRepresentation(LABELMAP)
+    if image is None:
+        raise InputError(f'Segment "{segment.GetName()}" has no binary labelmap; create that representation first.')
+    if image.IsEmpty():
+        return None
     matrix = vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     found = np.reshape([matrix.GetElement(i, j) for i in range(4) for j in range(4)], (4, 4))
