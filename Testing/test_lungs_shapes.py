@@ -156,6 +156,15 @@ def test_one_lung_is_given_its_side(label: LungLabel) -> None:
     assert lungs.info.verdict.reasons == [f"only the {label.name.lower()} lung was found"]
 
 
+@pytest.mark.parametrize(("part", "label"), [(slice(0, 88), LungLabel.RIGHT), (slice(102, 190), LungLabel.LEFT)])
+def test_a_picture_of_half_a_chest_gives_its_lung_its_side(part: slice, label: LungLabel) -> None:
+    # No trachea and no spine to go by: the mediastinum is where the picture cuts the body.
+    chest = Chest()
+    kept = chest.right if label == LungLabel.RIGHT else chest.left
+    lungs = segment_lungs(chest.scan().crop((slice(0, SHAPE[0]), slice(0, SHAPE[1]), part)))
+    assert dice(side(lungs, label), kept[:, :, part]) > 0.95
+
+
 def test_a_scan_without_lungs_fails_with_a_reason_and_is_searched_around_its_air() -> None:
     chest = Chest()
     chest.put(chest.right | chest.left, TISSUE)

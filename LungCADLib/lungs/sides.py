@@ -17,6 +17,9 @@ SPINE_SHARE = 0.5
 BONE_HU = 150
 VERTEBRA_MM = 6.0
 """Bones of a smaller radius are not the spine."""
+CUT_SHARE, WHOLE_SHARE = 0.8, 0.4
+"""A picture of half a chest ends, on one side only, where the body is nearly as thick as anywhere: at the mediastinum.
+Shares of the body's thickest column at the cut side and at the other."""
 CORE_MM = (2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0)
 
 
@@ -51,16 +54,27 @@ def sides(hu: NDArray[np.int16], air: Mask, middle: float) -> tuple[Mask, Mask]:
 
 
 def midline(hu: NDArray[np.int16], airway: Mask, inside: Mask) -> float:
-    """The x index between the lungs: the trachea's, else the spine's, else the body's middle."""
+    """The x index between the lungs: the trachea's, else the spine's, else the body's middle or where it is cut off."""
     if airway.any():
         top = np.flatnonzero(airway.any(axis=(1, 2)))[-8:]
         return float(np.median(np.nonzero(airway[top])[2]))
     across = np.flatnonzero(inside.any(axis=(0, 1)))
-    body = float(across.mean()) if across.size else hu.shape[2] / 2
+    body = _middle_of_body(inside, across) if across.size else hu.shape[2] / 2
     bone = opening((hu > BONE_HU) & inside, VERTEBRA_MM).any(axis=1).mean(axis=0)
     runs, count = ndimage.label(bone > SPINE_SHARE)
     spines = [float(np.flatnonzero(runs == run).mean()) for run in range(1, count + 1)]
     return min(spines, key=lambda x: abs(x - body), default=body)
+
+
+def _middle_of_body(inside: Mask, across: NDArray[np.intp]) -> float:
+    """The middle x index of the body's columns `across`, or the side of the picture that cuts the chest in half."""
+    thick = inside.sum(axis=(0, 1))
+    first, last = thick[:2].max() / thick.max(), thick[-2:].max() / thick.max()
+    if first > CUT_SHARE and last < WHOLE_SHARE:
+        return float(across[0])
+    if last > CUT_SHARE and first < WHOLE_SHARE:
+        return float(across[-1])
+    return float(across.mean())
 
 
 def _cores(piece: Mask, middle: float) -> NDArray[np.uint8] | None:
