@@ -13,6 +13,8 @@ from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
 
+MOST_CANDIDATES = 500
+
 
 class BlobDetector:
     """Blobs of every scale inside the lungs, scored by interpretable features."""
@@ -28,7 +30,7 @@ class BlobDetector:
         scores = score_model().predict(describe(grid, blobs))
         centers = grid.geometry.to_lps(blobs.index)
         candidates = []
-        for i in np.argsort(-scores, kind="stable"):
+        for i in np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]:
             mass = blobs.sigma_mm[i] >= MASS_FROM_SIGMA_MM
             candidates.append(
                 Candidate(
