@@ -84,7 +84,7 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
         nodules=nodules,
         exam=exam,
         warnings=[*scan.warnings, *(f"Lungs: {reason}" for reason in lungs.info.verdict.reasons)],
-        timing_s=progress.timing_s,
+        timing_s=dict(progress.timing_s),
         provenance=_provenance(replace(settings, patient=patient)),
     )
     study.masks = Masks(scan.geometry, lungs.labels, outlines)

@@ -1,5 +1,6 @@
 """Fixtures every test shares. What a session shares must not be changed by a test."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from LungCADLib.phantom import Phantom, small_phantom
 from LungCADLib.pipeline import SHARES, analyze
@@ -14,6 +16,11 @@ from LungCADLib.progress import Progress
 from LungCADLib.readers import read_scan
 from LungCADLib.scan import Scan
 from LungCADLib.study import Study
+
+# The same examples on every run, so that a change is judged by what it changes; HYPOTHESIS_PROFILE=explore tries more.
+settings.register_profile("repeat", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -34,7 +34,7 @@ def test_volume_and_center_are_right_at_any_spacing_and_shift(diameters, spacing
     form, drawing = drawn(NoduleSpec(diameters), center, grid, seed)
     volume = drawing.inside.sum() * grid.voxel_mm3
     assert form.volume_mm3 == pytest.approx(np.pi / 6 * np.prod(diameters))
-    assert volume == pytest.approx(form.volume_mm3, rel=0.015)
+    assert volume == pytest.approx(form.volume_mm3, rel=0.03)
     index = np.moveaxis(np.indices(drawing.inside.shape), 0, -1) + np.array(drawing.start)
     centroid = (grid.to_lps(index) * drawing.inside[..., None]).sum((0, 1, 2)) / drawing.inside.sum()
     assert centroid == pytest.approx(center, abs=0.06)
@@ -45,7 +45,7 @@ def test_volume_and_center_are_right_at_any_spacing_and_shift(diameters, spacing
 def test_bumps_leave_the_volume_as_it_was(seed):
     form, drawing = drawn(NoduleSpec((14.0, 12.0, 11.0), lobulated=True), seed=seed)
     assert drawing.inside.sum() * GRID.voxel_mm3 == pytest.approx(form.volume_mm3, rel=0.015)
-    assert form.max_diameter_mm > 14
+    assert 13.5 < form.max_diameter_mm < 20
 
 
 def test_a_smooth_nodule_is_as_long_as_its_longest_axis_in_any_direction():

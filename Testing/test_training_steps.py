@@ -51,6 +51,9 @@ def data(tmp_path_factory):
     doubtful = {"lps_mm": phantom.nodules[0].center_lps_mm, "diameter_mm": 10.0}
     manifest = {"scans": [{"folder": "scan.nrrd", "lesions": [known], "doubtful": [doubtful]}]}
     (folder / "scans.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write_phantom(folder / "other.nrrd", small_phantom(2, 0, extent_mm=(60.0, 288.0, 360.0)))
+    manifest["scans"].append({"folder": "other.nrrd", "lesions": []})
+    (folder / "two.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 
 
@@ -84,14 +87,14 @@ def test_a_crop_has_one_nodule_and_it_lies_in_the_readers_outline(data):
 
 
 def test_the_command_writes_two_scores_that_load_and_prefer_nodules(data, tmp_path, capsys):
-    words = ["train", "detection", "--data", str(data), "--scans", str(data / "scans.json"), "--out", str(tmp_path)]
+    words = ["train", "detection", "--data", str(data), "--scans", str(data / "two.json"), "--out", str(tmp_path)]
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "scan.nrrd, left out" in shown
-    assert '"patients": 3' in shown
+    assert '"patients": 4' in shown
     blob = BlobScore.load(tmp_path / "blob-score.json")
     grounds = [
-        *scan_grounds(data, data / "scans.json", nothing),
+        *scan_grounds(data, data / "two.json", nothing),
         *crop_grounds(data / "lidc-crops" / "crops.npz", nothing),
     ]
     rows = Rows.join([ground.rows for ground in grounds])
@@ -103,7 +106,7 @@ def test_the_command_writes_two_scores_that_load_and_prefer_nodules(data, tmp_pa
     for name in ("blob-score", "nodule-score"):
         written = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
         assert written["name"] == name
-        assert written["training"]["patients"] == 3
+        assert written["training"]["patients"] == 4
         assert written["tested"]
 
 

@@ -37,7 +37,7 @@ known lesion.
 A nodule is reported from {operating_point} on (`--threshold` changes it). AUC of outlined candidates:
 {auc_before} by the blob score, {auc_after} by the nodule score.
 
-**What these numbers are not.** Seven scans are few, and their lesions are large: the table says little about
+**What these numbers are not.** {scans} scans are few, and their lesions are large: the table says little about
 sensitivity for small nodules in whole scans. In the crops many lesions are small or faint, and the crop cuts off
 what surrounds them. The form of the scores and the operating point were chosen while looking at these same left-out
 figures. Scans of other scanners, kernels and diseases will differ; consolidation and scars are not in the training
@@ -45,8 +45,8 @@ data.
 
 **Data.** LIDC-IDRI (CC BY 3.0; Armato SG III et al., Med Phys 38:915-931, 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX),
 CPTAC-LSCC (CC BY 3.0, doi 10.7937/k9/tcia.2018.6emub5l2), Lung-Fused-CT-Pathology (CC BY 3.0), Lung-PET-CT-Dx (CC
-BY 4.0), ACRIN-FLT-Breast and CPTAC-PDA (CC BY 3.0 and 4.0), all from The Cancer Imaging Archive. Weights:
-Apache-2.0, as the code.
+BY 4.0), ACRIN-FLT-Breast and CPTAC-PDA (CC BY 3.0 and 4.0), all from The Cancer Imaging Archive; the lung CT of the
+elastix examples (Apache-2.0). Weights: Apache-2.0, as the code.
 """
 
 
@@ -58,6 +58,7 @@ def detection_card(training: dict[str, Any], tested: dict[str, Any], operating_p
         **training,
         outlined_per_scan=most_outlined,
         terms=len(NODULE_TERMS),
+        scans=len(rows),
         operating_point=operating_point,
         scan_rows="\n".join(f"| {scan} | {result} |" for scan, result in rows),
         point_rows="\n".join(
