@@ -47,7 +47,7 @@ def test_over_many_positions_both_axes_of_discs_are_unbiased(diameter):
 def test_a_ball_is_round_solid_and_of_its_volume_and_surface_at_any_spacing(spacing, shift):
     ball = measure_shape(ellipsoid((6, 6, 6), spacing, shift), spacing)
     assert ball.volume_mm3 == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.06)
-    assert ball.surface_mm2 == pytest.approx(4 * np.pi * 36, rel=0.06)
+    assert ball.surface_mm2 == pytest.approx(4 * np.pi * 36, rel=0.08)
     assert ball.sphericity > 0.95
     assert ball.solidity == 1
     assert ball.circularity > 0.9
