@@ -27,6 +27,7 @@ from LungCADLib.evaluation.outline_figures import (
     whole_rows,
 )
 from LungCADLib.evaluation.overlap import Overlap, overlap
+from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.masks import BoxMask
 
 PROTOCOL = (
@@ -48,7 +49,6 @@ NOT_TUNED_ON = '"Patients not tuned on" have no nodule among these crops, nor am
 
 TUNED_EVERY = 3
 
-PAGE_WIDTH = 140
 """Columns of text where the output is not a terminal, which has its own width."""
 
 DECIMALS = 6
@@ -246,24 +246,9 @@ def _draw_worst(folder: Path, name: str, cases: Sequence[Case], outlined: Sequen
 
 
 def _show(engine: str, found: Mapping[str, Result]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = PAGE_WIDTH
-
-    def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-        console.print(title)
-        shown = Table(box=None, pad_edge=False)
-        for column in columns:
-            shown.add_column(column)
-        for row in rows:
-            shown.add_row(*row)
-        console.print(shown, "")
-
+    console = page()
     for name, result in found.items():
-        show(f"Outline engine {engine} on {name}", WHOLE_COLUMNS, whole_rows(result.figures))
-        show(f"{name}, in parts", COLUMNS, strata_rows(result.figures, result.groups))
+        show_table(console, f"Outline engine {engine} on {name}", WHOLE_COLUMNS, whole_rows(result.figures))
+        show_table(console, f"{name}, in parts", COLUMNS, strata_rows(result.figures, result.groups))
     for note in next(iter(found.values())).notes:
         console.print(note)

@@ -21,6 +21,7 @@ from LungCADLib.evaluation.reader_card import (
     term_rows,
 )
 from LungCADLib.evaluation.reader_figures import figures, out_of_fold_scores, pathology_figures
+from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.malignancy.reader_model import DECIMALS, MEANING, NAME, ReaderModel, packaged
 from LungCADLib.training.lidc_database import find_database
 from LungCADLib.training.lidc_nodules import collect, independent_patients
@@ -30,7 +31,6 @@ from LungCADLib.training.reader_model import add_data_arguments, description, wr
 SAME = 1e-5
 """Coefficients this close are the same: the file holds six decimals."""
 
-PAGE_WIDTH = 140
 """Columns of text where the output is not a terminal, which has its own width."""
 
 
@@ -132,22 +132,7 @@ def _numbers(value: Any, path: str = "") -> dict[str, float]:
 
 
 def _show(tested: Mapping[str, Any], found: Mapping[str, Figure], refit: Refit) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PAGE_WIDTH
-
-    def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-        console.print(title)
-        shown = Table(box=None, pad_edge=False)
-        for column in columns:
-            shown.add_column(column)
-        for row in rows:
-            shown.add_row(*row)
-        console.print(shown, "")
-
+    console = page()
     counts = fitted_on(tested)
     console.print(
         f"Reader-suspicion model {tested['version']}: {MEANING}.\n"
@@ -155,9 +140,11 @@ def _show(tested: Mapping[str, Any], found: Mapping[str, Figure], refit: Refit) 
         f"development patients; {counts['kept']} of the protocol's {counts['all_nodules']} nodules are of patients "
         "kept for independent tests and were not used.\n"
     )
-    show(f"Log odds: {tested['intercept']:+.3f} and, per standardized term,", TERM_COLUMNS, term_rows(tested))
-    show("Ten-fold cross-validation by patient, 95% intervals", COLUMNS, table(found))
-    show("Reliability, cross-validated", RELIABILITY_COLUMNS, reliability_rows(tested))
+    show_table(
+        console, f"Log odds: {tested['intercept']:+.3f} and, per standardized term,", TERM_COLUMNS, term_rows(tested)
+    )
+    show_table(console, "Ten-fold cross-validation by patient, 95% intervals", COLUMNS, table(found))
+    show_table(console, "Reliability, cross-validated", RELIABILITY_COLUMNS, reliability_rows(tested))
     same = "the same coefficients" if refit.same else "OTHER COEFFICIENTS"
     console.print(f"Fitted again: {same} (largest difference {refit.largest_difference:.1e}).")
     if refit.largest_figure_difference is not None:
