@@ -119,20 +119,24 @@ def make_phantom(
     if padding:
         outside = outside_circle(hu.shape[1:], spacing[1:])
         hu[:, outside], lungs[:, outside] = AIR_HU, LungLabel.BACKGROUND
-    header = Header(
+    progress.update(1.0)
+    header = _header(seed, kernel, thickness, contrast)
+    masks = Masks(geometry, lungs, {truth.id: mask for _, truth, mask in made})
+    return Phantom(Scan(hu, geometry, header), masks, [truth for _, truth, _ in made], seed)
+
+
+def _header(seed: int, kernel: str, thickness_mm: float, contrast: bool) -> Header:
+    return Header(
         source=f"phantom {seed}",
         patient_id="PHANTOM",
         series_description=f"LungCAD phantom {seed}",
         manufacturer="LungCAD",
         model="phantom",
         kernel=kernel,
-        slice_thickness_mm=thickness,
+        slice_thickness_mm=thickness_mm,
         kvp=120.0,
         contrast="simulated" if contrast else None,
     )
-    progress.update(1.0)
-    masks = Masks(geometry, lungs, {truth.id: mask for _, truth, mask in made})
-    return Phantom(Scan(hu, geometry, header), masks, [truth for _, truth, _ in made], seed)
 
 
 def small_phantom(seed: int = 0, nodules: list[NoduleSpec] | int | None = None, **options: object) -> Phantom:
