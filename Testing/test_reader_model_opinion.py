@@ -103,7 +103,7 @@ def test_the_packaged_file_comes_back_as_it_was_written():
 
 
 def test_the_opinion_says_what_it_is_and_how_it_was_tested():
-    opinion = malignancy.rate(nodule_with())
+    opinion = malignancy.rater("reader-model")(nodule_with())
     figures = reader_model.packaged()["figures"]
     assert opinion.model == "reader-model"
     assert opinion.meaning.startswith("agreement with radiologists' suspicion")
@@ -132,8 +132,8 @@ def test_bigger_and_rougher_is_more_suspicious_and_benign_calcium_less():
 
 
 def test_an_unknown_engine_is_refused_by_name():
-    with pytest.raises(InputError, match="no malignancy engine 'oracle'; choose one of reader-model"):
-        malignancy.rate(nodule_with(), "oracle")
+    with pytest.raises(InputError, match="no malignancy engine named 'oracle'; choose one of reader-model"):
+        malignancy.rater("oracle")
 
 
 def test_the_card_says_what_the_file_says():

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from LungCADLib.detection.blob_detector import detect as _blobs
-from LungCADLib.errors import InputError
+from LungCADLib.engines import chosen
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Scan
@@ -11,7 +11,7 @@ from LungCADLib.study import Candidate
 
 
 class Detector(Protocol):
-    """A way to find what may be a nodule, best first."""
+    """A way to find what may be a nodule inside `lungs.region`: at most 500 candidates, highest score first."""
 
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]: ...
 
@@ -27,32 +27,4 @@ def detector(engine: str) -> Detector:
     InputError
         If there is none of that name.
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no detector named {engine!r}; choose one of {', '.join(sorted(ENGINES))}.")
-    return ENGINES[engine]
-
-
-def find_candidates(
-    scan: Scan, lungs: Lungs, engine: str = "blobs", progress: Progress | None = None
-) -> list[Candidate]:
-    """Places that may be nodules, highest score first, at most 500.
-
-    Parameters
-    ----------
-    scan
-        The CT.
-    lungs
-        Its lungs; only `lungs.region` is searched.
-    engine
-        A name in `ENGINES`.
-    progress
-        Told how far the work is, and asked whether to stop.
-
-    Raises
-    ------
-    InputError
-        If there is no detector of that name.
-    Cancelled
-        If `progress` says so.
-    """
-    return detector(engine)(scan, lungs, progress or Progress())
+    return chosen(ENGINES, engine, "detector")

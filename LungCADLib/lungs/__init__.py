@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from LungCADLib.errors import InputError
+from LungCADLib.engines import chosen
 from LungCADLib.lungs.classical import segment as _classical
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
@@ -53,6 +53,4 @@ def lung_engine(name: str) -> LungEngine:
     InputError
         If there is none of that name.
     """
-    if name not in ENGINES:
-        raise InputError(f"There is no lung engine named {name!r}; choose one of {', '.join(sorted(ENGINES))}.")
-    return ENGINES[name]
+    return chosen(ENGINES, name, "lung engine")

@@ -1,8 +1,8 @@
-"""Opinions on how suspicious a nodule is: one verb, `rate`, and a registry of engines that answer it."""
+"""Opinions on how suspicious a nodule is: one function and a registry of engines."""
 
 from typing import Protocol
 
-from LungCADLib.errors import InputError
+from LungCADLib.engines import chosen
 from LungCADLib.malignancy import reader_model
 from LungCADLib.study import Nodule, Opinion
 
@@ -24,17 +24,4 @@ def rater(engine: str) -> Engine:
     InputError
         If there is none of that name.
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no malignancy engine {engine!r}; choose one of {', '.join(ENGINES)}.")
-    return ENGINES[engine]
-
-
-def rate(nodule: Nodule, engine: str = reader_model.NAME) -> Opinion:
-    """How suspicious a measured nodule is, in the words and with the tested performance of the engine asked.
-
-    Raises
-    ------
-    InputError
-        If there is no engine of that name.
-    """
-    return rater(engine)(nodule)
+    return chosen(ENGINES, engine, "malignancy engine")

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.errors import InputError
+from LungCADLib.engines import chosen
 from LungCADLib.masks import BoxMask
 from LungCADLib.nodules.accept import impression, nodule_score
 from LungCADLib.nodules.measure import measure_nodule
@@ -36,6 +36,4 @@ def outliner(engine: str) -> Outliner:
     InputError
         If there is none of that name.
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no outline engine named {engine!r}; choose one of {', '.join(sorted(ENGINES))}.")
-    return ENGINES[engine]
+    return chosen(ENGINES, engine, "outline engine")
