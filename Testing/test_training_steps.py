@@ -12,8 +12,9 @@ from LungCADLib.errors import InputError
 from LungCADLib.nodules.accept import NAMES as IMPRESSIONS
 from LungCADLib.nodules.accept import NoduleScore
 from LungCADLib.phantom import NoduleSpec, small_phantom, write_phantom
+from LungCADLib.training.arrays import read_arrays
 from LungCADLib.training.detection_fit import fit_blob_score, fit_nodule_score
-from LungCADLib.training.detection_grounds import NEITHER, NOT_A_NODULE, Rows, arrays, crop_grounds, scan_grounds
+from LungCADLib.training.detection_grounds import NEITHER, NOT_A_NODULE, Rows, crop_grounds, scan_grounds
 
 CROP = 51
 
@@ -114,14 +115,14 @@ def test_data_that_is_not_there_ends_with_3_and_names_the_file(data, tmp_path, c
     (tmp_path / "scan.nrrd").symlink_to(data / "scan.nrrd")
     words = ["train", "detection", "--data", str(tmp_path), "--scans", str(data / "scans.json"), "--out", str(tmp_path)]
     assert main(words) == 3
-    assert "crops.npz is not there; give the folder that holds it with --data" in capsys.readouterr().err
+    assert "crops.npz is not there; check the path" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["scan.nrrd"]
 
 
 def test_a_file_without_the_array_is_refused(tmp_path):
     np.savez(tmp_path / "crops.npz", hu=np.zeros(3))
     with pytest.raises(InputError, match=r"crops\.npz has no array 'mask'"):
-        arrays(tmp_path / "crops.npz", "hu", "mask")
+        read_arrays(tmp_path / "crops.npz", "hu", "mask")
 
 
 def separable(columns, count=200):

@@ -8,8 +8,6 @@ mm) and `Texture_value`.
 """
 
 import csv
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from LungCADLib.errors import InputError
 from LungCADLib.scan import Geometry, Header, Scan
 from LungCADLib.study import Xyz
+from LungCADLib.training.arrays import read_arrays
 
 _NAMES = ("name", "patient", "series")
 _CENTER = ("coordX", "coordY", "coordZ")
@@ -55,7 +54,7 @@ def read_crops(path: Path, ratings: Path | None) -> list[Case]:
     InputError
         If a file is missing, damaged or of another layout, or the ratings belong to other crops.
     """
-    arrays = _arrays(path, "hu", "mask", *_NAMES)
+    arrays = read_arrays(path, "hu", "mask", *_NAMES)
     hu, mask = arrays["hu"], arrays["mask"]
     if hu.ndim != 4 or mask.shape != hu.shape:
         raise InputError(
@@ -79,7 +78,7 @@ def read_vois(path: Path, ratings: Path) -> list[Case]:
     InputError
         If a file is missing, damaged or of another layout, or the ratings belong to other boxes.
     """
-    arrays = _arrays(path, "hu", "mask", "start", "shape", "spacing", "origin", *_NAMES)
+    arrays = read_arrays(path, "hu", "mask", "start", "shape", "spacing", "origin", *_NAMES)
     hu, mask, shape = arrays["hu"], arrays["mask"], arrays["shape"]
     if hu.ndim != 1 or mask.shape != hu.shape:
         raise InputError(f"{path}: hu has shape {hu.shape} and mask {mask.shape}; boxes need both alike and flat.")
@@ -137,21 +136,6 @@ def _hounsfield(path: Path, hu: NDArray) -> NDArray[np.int16]:
     if hu.dtype.kind not in "iuf" or not np.isfinite(hu).all():
         raise InputError(f"{path}: hu is not all numbers; it must hold HU.")
     return np.ascontiguousarray(hu).astype(np.int16)
-
-
-def _arrays(path: Path, *names: str) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise InputError(f"{path} has no array {missing[0]!r}; it needs {', '.join(names)}.")
-            return {name: file[name] for name in names}
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there; check the path.") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as an .npz file ({type(error).__name__}); get it again.") from None
 
 
 def _check_names(path: Path, arrays: Arrays, n: int) -> None:

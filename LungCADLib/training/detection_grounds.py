@@ -12,11 +12,11 @@ from scipy import ndimage
 
 from LungCADLib.detection.blobs import Blobs, LungGrid, find_blobs, lung_grid
 from LungCADLib.detection.features import describe
-from LungCADLib.errors import InputError
 from LungCADLib.lungs import segment_lungs
 from LungCADLib.lungs.crop import crop_region
 from LungCADLib.readers import read_scan
 from LungCADLib.scan import Geometry, Scan
+from LungCADLib.training.arrays import read_arrays
 
 NOT_A_NODULE, NEITHER = -1, -2
 
@@ -112,7 +112,7 @@ def scan_grounds(data: Path, manifest: Path, follow: Callable[[str], None]) -> I
 
 def crop_grounds(path: Path, follow: Callable[[str], None]) -> Iterator[Ground]:
     """The crops: one blob is the readers' nodule; those near it, or near the crop's edge, are neither."""
-    crops = arrays(path, "hu", "mask", "patient")
+    crops = read_arrays(path, "hu", "mask", "patient")
     for i, (hu, mask) in enumerate(zip(crops["hu"], crops["mask"].astype(bool), strict=True)):
         follow(f"crop {i + 1} of {len(crops['hu'])}")
         scan = Scan(hu, Geometry(hu.shape, (1.0, 1.0, 1.0)))
@@ -161,26 +161,9 @@ def best_inside(blobs: Blobs, outline: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return best
 
 
-def arrays(path: Path, *names: str) -> dict[str, NDArray]:
-    """Some arrays of an npz file.
-
-    Raises
-    ------
-    InputError
-        If the file or one of the arrays is not there.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is not there; give the folder that holds it with --data.")
-    with np.load(path) as file:
-        missing = [name for name in names if name not in file]
-        if missing:
-            raise InputError(f"{path} has no array {missing[0]!r}; it is not a file of the expected layout.")
-        return {name: file[name] for name in names}
-
-
 def _stamps(path: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Patient, HU and outline (share of each voxel) on a 1 mm grid."""
-    stamps = arrays(path, "hu", "mask", "patient")
+    stamps = read_arrays(path, "hu", "mask", "patient")
     for patient, hu, mask in zip(stamps["patient"], stamps["hu"], stamps["mask"], strict=True):
         for factor in MASS_FACTORS:
             geometry = Geometry(hu.shape, (factor,) * 3)
