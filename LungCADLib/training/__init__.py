@@ -2,6 +2,7 @@
 
 COMMANDS: dict[str, str] = {
     "detection": "LungCADLib.training.detection",
+    "margin": "LungCADLib.training.margin",
     "reader-model": "LungCADLib.training.reader_model",
 }
 """`lungcad train NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""

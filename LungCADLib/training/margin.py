@@ -1,6 +1,11 @@
-"""Fits the margin descriptors: the readers' ratings from what outline and HU show, on the outlines found here."""
+"""`lungcad train margin`: fits the margin descriptors to the readers' ratings, on the outlines found here.
 
+It prints the weights that stand in `nodules/margin.py`; after a change of the outline they have to be copied there.
+"""
+
+import argparse
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from LungCADLib.nodules.patch import Patch
 from LungCADLib.nodules.shape import measure_shape
 from LungCADLib.scan import Geometry, Scan
 from LungCADLib.study import Candidate
+from LungCADLib.training.arrays import read_arrays
 
 MARKED = 4
 SPECIFICITY = {"spiculation": 0.92, "lobulation": 0.92}
@@ -49,13 +55,34 @@ class RatedNodule:
         return Patch(self.hu.astype(np.float32), found, np.ones_like(found), self.spacing)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line says."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=Path("../shared/data"),
+        help="folder with lidc-vois (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit and print."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(
+        json.dumps(fit_margin(read_rated(args.data / "lidc-vois")), indent=1)
+    )
+    return 0
+
+
 def read_rated(folder: Path) -> list[RatedNodule]:
     """The nodules of the folder `lidc-vois` with the majority of their readers' ratings."""
+    out = []
+    data = read_arrays(folder / "vois.npz", "hu", "mask", "start", "shape", "spacing")
+    hu, mask, start, shapes, spacing = data.values()
     with (folder / "ratings.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    out = []
-    with np.load(folder / "vois.npz", allow_pickle=False) as data:
-        hu, mask, start, shapes, spacing = (data[k] for k in ("hu", "mask", "start", "shape", "spacing"))
     names = ("Spiculation", "Lobulation", "Margin", "Texture", "Calcification")
     for i, row in enumerate(rows):
         part, shape = slice(start[i], start[i + 1]), tuple(int(n) for n in shapes[i])
