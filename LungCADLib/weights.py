@@ -1,0 +1,104 @@
+"""The trained networks: files of tensors in `Resources/Models`, each with its SHA-256, read only after it is checked.
+
+A file holds one network or several of the same kind, its members, whose answers are averaged. The members of networks
+trained on LIDC are numbered by the fold of patients that they have not seen (`Resources/Models/lidc-folds.csv`), so
+what a patient's own member says of that patient is a fair test, and everyone else gets the mean of all.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LungCADLib.errors import InputError
+from LungCADLib.resources import resource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIST = "weights.json"
+"""In `Resources/Models`: file name to SHA-256 of what comes with LungCAD."""
+
+State = dict[str, "Tensor"]
+
+
+@cache
+def bundled_members(name: str) -> tuple[tuple[State, ...], dict[str, Any]]:
+    """The members of a network that comes with LungCAD, and what its file says of itself.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not the one that was released.
+    """
+    try:
+        path = resource("Models", f"{name}.safetensors")
+        wanted = json.loads(resource("Models", LIST).read_text(encoding="utf-8"))[path.name]
+    except (FileNotFoundError, KeyError):
+        raise InputError(f"The weights of {name} are not in this installation; install LungCAD again.") from None
+    return read_members(path, wanted)
+
+
+def read_members(path: Path, sha256: str | None = None) -> tuple[tuple[State, ...], dict[str, Any]]:
+    """The members in a file of weights as float32 tensors on the CPU, and its description.
+
+    Parameters
+    ----------
+    path
+        A `.safetensors` file as `write_members` writes it.
+    sha256
+        What the file's SHA-256 must be; None accepts any, for a person's own training.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, changed or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load
+
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise InputError(f"{path} cannot be read; check the path.") from None
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path} is not the file of weights that was released (SHA-256 differs); install it again.")
+    try:
+        tensors = load(data)
+        with safe_open(path, "pt") as file:
+            description = json.loads((file.metadata() or {})["lungcad"])
+        members: list[State] = [{} for _ in range(description["members"])]
+        for key, tensor in tensors.items():
+            member, _, parameter = key.partition(".")
+            members[int(member)][parameter] = tensor.float() if tensor.is_floating_point() else tensor
+    except (SafetensorError, KeyError, ValueError, IndexError):
+        raise InputError(f"{path} is not a file of LungCAD's weights, or is damaged; get it again.") from None
+    return tuple(members), description
+
+
+def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], description: Mapping[str, Any]) -> None:
+    """Write networks of one kind into one file, in half precision.
+
+    Parameters
+    ----------
+    path
+        The `.safetensors` file; replaced as a whole.
+    members
+        State dicts, member k of the patients of fold k.
+    description
+        What JSON can hold: the architecture's parameters, the training data, the seed.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{k}.{name}": (tensor.half() if tensor.dtype == torch.float32 else tensor).cpu().contiguous()
+        for k, member in enumerate(members)
+        for name, tensor in member.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"lungcad": json.dumps({**description, "members": len(members)}, sort_keys=True)})
+    partial.replace(path)
