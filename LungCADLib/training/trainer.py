@@ -155,7 +155,7 @@ def _batches(
 
         coming = start(first) if first < steps else None
         for step in range(first, steps):
-            batch = coming.result()
+            batch = coming.result()  # type: ignore[union-attr]
             coming = start(step + 1) if step + 1 < steps else None
             yield step, batch
 
