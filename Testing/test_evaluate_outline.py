@@ -11,7 +11,7 @@ from digital_nodule import LUNG_HU, filled
 
 from LungCADLib.cli import main
 from LungCADLib.evaluation import outline
-from LungCADLib.evaluation.nodule_sets import read_crops, read_vendors, read_vois
+from LungCADLib.training.nodule_sets import read_crops, read_vendors, read_vois
 from LungCADLib.evaluation.outline import outline_all, outline_case
 from LungCADLib.evaluation.outline_figures import figures, strata
 from LungCADLib.evaluation.outline_pictures import READER, comparison

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from LungCADLib.compute import cores
-from LungCADLib.evaluation.nodule_sets import Case, read_crops, read_vendors, read_vois
 from LungCADLib.evaluation.outline_figures import (
     COLUMNS,
     LEAST_PATIENTS,
@@ -29,6 +28,7 @@ from LungCADLib.evaluation.outline_figures import (
 from LungCADLib.evaluation.overlap import Overlap, overlap
 from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.masks import BoxMask
+from LungCADLib.training.nodule_sets import Case, read_crops, read_vendors, read_vois
 
 PROTOCOL = (
     "One click per nodule: the middle of a crop, the annotated center of a box; the engine sees the CT and the click, "

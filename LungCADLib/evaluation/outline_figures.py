@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.evaluation.classification import Estimate, Resamples
-from LungCADLib.evaluation.nodule_sets import Case
 from LungCADLib.evaluation.overlap import Overlap
 from LungCADLib.training.lidc_nodules import NON_SOLID_TEXTURE, PART_SOLID_TEXTURE
+from LungCADLib.training.nodule_sets import Case
 
 SIZES_MM = (6.0, 8.0, 15.0)
 """Where the strata of size meet; a nodule of just that size belongs to the larger ones."""

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.evaluation.nodule_sets import Case
 from LungCADLib.masks import BoxMask
 from LungCADLib.pictures import window
+from LungCADLib.training.nodule_sets import Case
 
 READER, ENGINE, CLICK = (0, 220, 0), (255, 60, 40), (255, 220, 0)
 """Colors (red, green, blue) of the two outlines and of the click."""

@@ -4,10 +4,11 @@ A file of crops (`crops.npz`): `hu` and `mask` (n, z, y, x) at 1 mm with the nod
 `series`; ratings: one row per crop with `Filename` and `texture`. A file of boxes (`vois.npz`): `hu` and `mask` flat,
 box i from `start[i]` to `start[i + 1]` (the last one to the end) with `shape[i]`, `spacing[i]` and `origin[i]` in
 (z, y, x), LPS mm; `name`, `patient`, `series`; ratings: one row per box with `name`, `coordX`, `coordY`, `coordZ` (LPS
-mm) and `Texture_value`.
+mm) and `Texture_value`. Other characteristics stand under their names, or their names with `_value`.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from LungCADLib.training.arrays import read_arrays
 _NAMES = ("name", "patient", "series")
 _CENTER = ("coordX", "coordY", "coordZ")
 
+CHARACTERISTICS = ("subtlety", "margin", "lobulation", "spiculation", "texture", "sphericity", "malignancy")
+"""LIDC's, each rated from 1 to 5."""
+
 Arrays = dict[str, NDArray]
 
 
@@ -29,7 +33,7 @@ Arrays = dict[str, NDArray]
 class Case:
     """One nodule: its surroundings, the reader's outline bool (z, y, x), and where a person would click.
 
-    `texture` is the readers' rating from 1 (ground glass) to 5 (solid), None where there is none.
+    `ratings` holds what the readers said of `CHARACTERISTICS`, 1 to 5, as far as they did.
     """
 
     name: str
@@ -38,7 +42,12 @@ class Case:
     scan: Scan
     truth: NDArray[np.bool_]
     click_lps_mm: Xyz
-    texture: float | None
+    ratings: Mapping[str, float]
+
+    @property
+    def texture(self) -> float | None:
+        """From 1 (ground glass) to 5 (solid)."""
+        return self.ratings.get("texture")
 
     @property
     def diameter_mm(self) -> float:
@@ -66,7 +75,7 @@ def read_crops(path: Path, ratings: Path | None) -> list[Case]:
     for i, row in enumerate(rows):
         scan = Scan(_hounsfield(path, hu[i]), Geometry(hu[i].shape, (1.0, 1.0, 1.0)), Header(source=str(path)))
         middle = scan.geometry.to_lps((np.array(scan.hu.shape) - 1) / 2)
-        cases.append(_case(path, arrays, i, scan, mask[i], middle, _number(ratings, i, row, "texture")))
+        cases.append(_case(path, arrays, i, scan, mask[i], middle, _characteristics(ratings, i, row, "{}")))
     return cases
 
 
@@ -103,8 +112,8 @@ def read_vois(path: Path, ratings: Path) -> list[Case]:
         index = geometry.to_index(center)
         if not ((index >= -0.5) & (index <= np.array(size) - 0.5)).all():
             raise InputError(f"{ratings}: row {i + 1} has its center {center.tolist()} outside box {i} of {path}.")
-        texture = _number(ratings, i, row, "Texture_value")
-        cases.append(_case(path, arrays, i, scan, mask[part].reshape(size), center, texture))
+        said = _characteristics(ratings, i, row, "{}_value")
+        cases.append(_case(path, arrays, i, scan, mask[part].reshape(size), center, said))
     return cases
 
 
@@ -116,20 +125,38 @@ def read_vendors(path: Path) -> dict[str, str]:
     InputError
         If it is not that table.
     """
-    rows = _table(path, ("Series UID", "Manufacturer"), "LIDC's table of metadata")
+    rows = read_table(path, ("Series UID", "Manufacturer"), "LIDC's table of metadata")
     words = {row["Series UID"]: row["Manufacturer"].split()[:1] for row in rows}
     return {series: w[0] if len(w[0]) < 3 else w[0].capitalize() for series, w in words.items() if w}
 
 
 def _case(
-    path: Path, arrays: Arrays, i: int, scan: Scan, mask: NDArray, click: NDArray[np.float64], texture: float | None
+    path: Path,
+    arrays: Arrays,
+    i: int,
+    scan: Scan,
+    mask: NDArray,
+    click: NDArray[np.float64],
+    ratings: Mapping[str, float],
 ) -> Case:
     truth = mask > 0
     name, patient, series = (str(arrays[key][i]) for key in _NAMES)
     if not truth.any():
         raise InputError(f"{path}: the mask of nodule {i} ({name}) is empty; leave the nodule out.")
     x, y, z = (float(v) for v in click)
-    return Case(name, patient, series, scan, truth, (x, y, z), texture)
+    return Case(name, patient, series, scan, truth, (x, y, z), ratings)
+
+
+def _characteristics(path: Path | None, i: int, row: dict[str, str], pattern: str) -> dict[str, float]:
+    """What a row says of the characteristics; a column is named by the pattern, whatever its capitals."""
+    columns = {column.lower(): column for column in row}
+    said = {}
+    for name in CHARACTERISTICS:
+        column = columns.get(pattern.format(name))
+        number = _number(path, i, row, column) if column else None
+        if number is not None:
+            said[name] = number
+    return said
 
 
 def _hounsfield(path: Path, hu: NDArray) -> NDArray[np.int16]:
@@ -163,7 +190,7 @@ def _ends(path: Path, start: NDArray, shape: NDArray, voxels: int) -> NDArray[np
 
 def _ratings(path: Path, of: Path, key: str, columns: tuple[str, ...], names: NDArray) -> list[dict[str, str]]:
     """Rows of a table of ratings, one per nodule and in the nodules' order."""
-    rows = _table(path, (key, *columns), f"the table of ratings of {of.name}")
+    rows = read_table(path, (key, *columns), f"the table of ratings of {of.name}")
     if len(rows) != len(names):
         raise InputError(f"{path} has {len(rows)} rows, but {of} holds {len(names)} nodules; use its own ratings.")
     for i, (row, name) in enumerate(zip(rows, names.tolist(), strict=True)):
@@ -172,7 +199,14 @@ def _ratings(path: Path, of: Path, key: str, columns: tuple[str, ...], names: ND
     return rows
 
 
-def _table(path: Path, columns: tuple[str, ...], what: str) -> list[dict[str, str]]:
+def read_table(path: Path, columns: tuple[str, ...], what: str) -> list[dict[str, str]]:
+    """Rows of a CSV file that must have some columns; `what` says in the messages what file is wanted.
+
+    Raises
+    ------
+    InputError
+        If it is not there, no table, or lacks a column.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
@@ -189,7 +223,7 @@ def _table(path: Path, columns: tuple[str, ...], what: str) -> list[dict[str, st
 
 
 def _number(path: Path | None, i: int, row: dict[str, str], column: str) -> float | None:
-    """A number of a row; None for an empty texture."""
+    """A number of a row; None for an empty rating."""
     text = (row.get(column) or "").strip()
     if not text and column not in _CENTER:
         return None
