@@ -7,6 +7,7 @@ what a patient's own member says of that patient is a fair test, and everyone el
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -102,3 +103,17 @@ def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], descrip
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"lungcad": json.dumps({**description, "members": len(members)}, sort_keys=True)})
     partial.replace(path)
+
+
+def release(path: Path) -> str:
+    """Enter a file into the list of weights beside it, so that it is accepted from now on, and give its SHA-256.
+
+    Entries of other files stay. The list is replaced as a whole, so a reader never sees half of it.
+    """
+    listing = path.parent / LIST
+    known = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {}
+    known[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    partial = listing.with_name(f"{LIST}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(listing)
+    return str(known[path.name])
