@@ -92,3 +92,9 @@ class Masks:
     geometry: Geometry
     lungs: NDArray[np.uint8]
     nodules: dict[str, BoxMask] = field(default_factory=dict)
+
+
+def in_plane_diameter_mm(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> float:
+    """Diameter of the disc with the area of a mask's (z, y, x) largest slice; spacing in mm (z, y, x)."""
+    area = float(mask.sum(axis=(1, 2)).max()) * spacing[1] * spacing[2]
+    return float(2 * np.sqrt(area / np.pi))
