@@ -5,6 +5,39 @@
 downloaded that nobody asked for, and no file of weights can run code.
 """
 
-from LungCADLib.weights.bundled import State, bundled_members, read_members, release, write_members
+from LungCADLib.weights.archive import read_state
+from LungCADLib.weights.bundled import (
+    BundledFile,
+    State,
+    bundled_files,
+    bundled_members,
+    read_members,
+    release,
+    write_members,
+)
+from LungCADLib.weights.cache import bundle_folder, cache_folder, delete, import_files, is_installed
+from LungCADLib.weights.catalog import BUNDLED, CATALOG, Entry, License, entry
+from LungCADLib.weights.download import OFFLINE, download
 
-__all__ = ["State", "bundled_members", "read_members", "release", "write_members"]
+__all__ = [
+    "BUNDLED",
+    "CATALOG",
+    "OFFLINE",
+    "BundledFile",
+    "Entry",
+    "License",
+    "State",
+    "bundle_folder",
+    "bundled_files",
+    "bundled_members",
+    "cache_folder",
+    "delete",
+    "download",
+    "entry",
+    "import_files",
+    "is_installed",
+    "read_members",
+    "read_state",
+    "release",
+    "write_members",
+]

@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from LungCADLib.errors import InputError
 from LungCADLib.resources import resource
@@ -25,6 +26,35 @@ LIST = "weights.json"
 State = dict[str, "Tensor"]
 
 
+@dataclass(frozen=True)
+class BundledFile:
+    """A file below `Resources/Models`, model cards aside; `state` says whether it is the one that was released.
+
+    Networks must stand in the list of released weights; small tables beside them ("table") need not.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    state: Literal["as released", "changed", "not released", "missing", "table"]
+
+
+def bundled_files() -> list[BundledFile]:
+    """What comes with LungCAD, by name."""
+    folder = resource("Models")
+    released = _released()
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+        name, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+        state: Any = "table" if path.suffix != ".safetensors" else "not released"
+        if name in released:
+            state = "as released" if released[name] == sha256 else "changed"
+        found.append(BundledFile(name, path.stat().st_size, sha256, state))
+    there = {file.name for file in found}
+    found += [BundledFile(name, 0, sha256, "missing") for name, sha256 in released.items() if name not in there]
+    return sorted(found, key=lambda file: file.name)
+
+
 @cache
 def bundled_members(name: str) -> tuple[tuple[State, ...], dict[str, Any]]:
     """The members of a network that comes with LungCAD, and what its file says of itself.
@@ -36,10 +66,25 @@ def bundled_members(name: str) -> tuple[tuple[State, ...], dict[str, Any]]:
     """
     try:
         path = resource("Models", f"{name}.safetensors")
-        wanted = json.loads(resource("Models", LIST).read_text(encoding="utf-8"))[path.name]
-    except (FileNotFoundError, KeyError):
-        raise InputError(f"The weights of {name} are not in this installation; install LungCAD again.") from None
-    return read_members(path, wanted)
+    except FileNotFoundError:
+        raise InputError(f"{name}.safetensors is not in this installation; install LungCAD again.") from None
+    sha256 = _released().get(path.name)
+    if sha256 is None:
+        raise InputError(f"{path} is not in {LIST}, the list of released weights; install LungCAD again.")
+    return read_members(path, sha256)
+
+
+def _released() -> dict[str, str]:
+    """SHA-256 by name of the files that were released."""
+    try:
+        path = resource("Models", LIST)
+    except FileNotFoundError:
+        return {}
+    try:
+        released: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{path}, the list of released weights, is damaged; install LungCAD again.") from None
+    return released
 
 
 def read_members(path: Path, sha256: str | None = None) -> tuple[tuple[State, ...], dict[str, Any]]:
@@ -57,7 +102,7 @@ def read_members(path: Path, sha256: str | None = None) -> tuple[tuple[State, ..
     InputError
         If the file is missing, changed or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
@@ -68,15 +113,24 @@ def read_members(path: Path, sha256: str | None = None) -> tuple[tuple[State, ..
         raise InputError(f"{path} is not the file of weights that was released (SHA-256 differs); install it again.")
     try:
         tensors = load(data)
-        with safe_open(path, "pt") as file:
-            description = json.loads((file.metadata() or {})["lungcad"])
+        description = _description(data)
         members: list[State] = [{} for _ in range(description["members"])]
         for key, tensor in tensors.items():
             member, _, parameter = key.partition(".")
             members[int(member)][parameter] = tensor.float() if tensor.is_floating_point() else tensor
-    except (SafetensorError, KeyError, ValueError, IndexError):
+    except (SafetensorError, KeyError, TypeError, ValueError, IndexError):
         raise InputError(f"{path} is not a file of LungCAD's weights, or is damaged; get it again.") from None
     return tuple(members), description
+
+
+def _description(data: bytes) -> dict[str, Any]:
+    """What `write_members` wrote of a file into its header (https://github.com/huggingface/safetensors#format).
+
+    Read from the bytes that were checked; the library would open the file once more.
+    """
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description: dict[str, Any] = json.loads(header["__metadata__"]["lungcad"])
+    return description
 
 
 def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], description: Mapping[str, Any]) -> None:
