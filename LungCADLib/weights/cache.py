@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from LungCADLib.errors import InputError
+from LungCADLib.errors import InputError, OutputError
 from LungCADLib.weights.archive import copy_tree, digest_of, unpack
 from LungCADLib.weights.catalog import Entry, Hash, entry
 
@@ -101,7 +101,9 @@ def import_files(name: str, source: Path) -> Path:
     Raises
     ------
     InputError
-        If the files are not there, are not the published ones, or the cache cannot be written.
+        If the files are not there or are not the published ones.
+    OutputError
+        If the cache cannot be written.
     """
     wanted = entry(name)
     file = source if source.is_file() else source / wanted.file
@@ -126,7 +128,9 @@ def delete(name: str) -> None:
     Raises
     ------
     InputError
-        If it is not there or cannot be removed.
+        If it is not there.
+    OutputError
+        If it cannot be removed.
     """
     wanted = entry(name)
     home = cache_folder()
@@ -137,7 +141,7 @@ def delete(name: str) -> None:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise InputError(f"{folder} cannot be deleted ({error.strerror}); delete it by hand.") from None
+            raise OutputError(f"{folder} cannot be deleted ({error.strerror}); delete it by hand.") from None
 
 
 def check_digest(path: Path, digest: Hash, wanted: Entry) -> None:
@@ -162,7 +166,7 @@ def staging(wanted: Entry) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    OutputError
         If the cache cannot be written or is full.
     """
     home = cache_folder()
@@ -177,16 +181,16 @@ def staging(wanted: Entry) -> Iterator[Path]:
         if error.errno in _NO_ROOM:
             raise no_room(wanted) from None
         if error.errno in _NOT_ALLOWED or isinstance(error, FileExistsError | NotADirectoryError):
-            raise InputError(
+            raise OutputError(
                 f"The cache folder {home} cannot be written ({error.strerror}); name another one in the environment "
                 "variable LUNGCAD_WEIGHTS."
             ) from None
         raise
 
 
-def no_room(wanted: Entry) -> InputError:
+def no_room(wanted: Entry) -> OutputError:
     """What is wrong where the disk is full."""
-    return InputError(
+    return OutputError(
         f"There is not enough room in {cache_folder()} for {wanted.name}; free some, or name a folder on another disk "
         "in the environment variable LUNGCAD_WEIGHTS."
     )

@@ -117,9 +117,10 @@ _ENTRIES = (
         name="lungmask_r231",
         what="lungmask R231: U-Net that outlines the lungs, also severely ill ones; needs the package lungmask",
         license=License(
-            "Apache-2.0 (of the repository that publishes it; it names no other for the weights)",
+            "Apache-2.0",
             "https://github.com/JoHof/lungmask/blob/master/LICENSE",
-            "Hofmanninger J et al., Eur Radiol Exp 4:50, 2020, doi 10.1186/s41747-020-00173-2.",
+            "Published in a repository under this license, which names no other for the weights; Hofmanninger J et al., "
+            "Eur Radiol Exp 4:50, 2020, doi 10.1186/s41747-020-00173-2.",
         ),
         page="https://github.com/JoHof/lungmask",
         file="unet_r231-d5d2fc3d.pth",

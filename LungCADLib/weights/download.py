@@ -43,8 +43,9 @@ def download(name: str, *, license_accepted: bool, report: Report = lambda recei
     Raises
     ------
     InputError
-        If the license was not accepted, or the file cannot be had, is another one than was published, or cannot be
-        kept.
+        If the license was not accepted, or the file cannot be had or is another one than was published.
+    OutputError
+        If it cannot be kept.
     """
     wanted = entry(name)
     if not license_accepted:
