@@ -144,5 +144,6 @@ COLUMNS: tuple[Column, ...] = (
     _text("fleischner_management", "What Fleischner 2017 recommends", "fleischner.management"),
     _text("bts", "British Thoracic Society 2015 category", "bts.category"),
     _text("bts_management", "What the British Thoracic Society 2015 recommends", "bts.management"),
+    _text("status", "found, accepted or rejected by a person, or added by a person"),
     Column("warnings", "", "Why to be careful with this row", str, lambda nodule: "; ".join(nodule.warnings)),
 )

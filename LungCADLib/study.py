@@ -22,6 +22,10 @@ Density = Literal["solid", "part-solid", "non-solid", "calcified", "fat-containi
 Calcification = Literal["none", "central", "diffuse", "laminated", "popcorn", "eccentric"]
 Side = Literal["right", "left", "unknown"]
 Lobe = Literal["upper", "middle", "lower", "unknown"]
+Status = Literal["found", "accepted", "rejected", "added"]
+"""What became of a nodule: found by LungCAD and not looked at yet, a person's verdict on it, or a person's own."""
+
+Action = Literal["accepted", "rejected", "added", "outlined", "undone"]
 Xyz = tuple[float, float, float]
 
 
@@ -211,6 +215,17 @@ class Nodule:
     fleischner: Advice | None = None
     bts: Advice | None = None
     warnings: list[str] = field(default_factory=list)
+    status: Status = "found"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a person changed after the run: who, when (UTC, ISO 8601), on which nodule, and what."""
+
+    who: str
+    when: str
+    nodule: str
+    action: Action
 
 
 @dataclass
@@ -236,7 +251,7 @@ class Provenance:
 
 @dataclass
 class Study:
-    """Everything a run found, with nodules in order of detection score.
+    """Everything a run found, with nodules in order of detection score, and what a person changed, oldest first.
 
     `masks` (the outlines as voxels, or None) is not part of the JSON and does not count when two studies are compared.
     """
@@ -248,6 +263,7 @@ class Study:
     warnings: list[str]
     timing_s: dict[str, float]
     provenance: Provenance
+    changes: list[Change] = field(default_factory=list)
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
