@@ -21,7 +21,7 @@ from LungCADLib.progress import Progress
 from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.settings import Patient, Settings
-from LungCADLib.study import Candidate, Nodule, Provenance, ScanInfo, Study
+from LungCADLib.study import Candidate, Exam, Nodule, Provenance, ScanInfo, Study
 
 SHARES: dict[str, float] = {"read": 3, "lungs": 4, "candidates": 7, "nodules": 4, "opinions": 1, "write": 4}
 """About how long each stage takes, for the progress bar."""
@@ -61,6 +61,8 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
 
     with progress.stage("lungs"):
         lungs = find_lungs(scan, progress)
+    nothing_yet = guidelines.assess([], patient, lungs_evaluable=False)
+    progress.found(_study(scan, lungs, [], {}, nothing_yet, patient, settings, progress))
     with progress.stage("candidates"):
         candidates = detect(scan, lungs, progress) if lungs.labels.any() else []
     with progress.stage("nodules"):
@@ -72,22 +74,8 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
         verdict = lungs.info.verdict
         exam = guidelines.assess(nodules, patient, lungs_evaluable=verdict.complete and verdict.status != "failed")
 
-    study = Study(
-        scan=ScanInfo(
-            header=scan.header,
-            shape=scan.geometry.shape,
-            spacing_mm=scan.geometry.spacing,
-            origin_lps_mm=scan.geometry.origin,
-            direction=tuple(float(v) for v in np.ravel(scan.geometry.direction)),
-        ),
-        lungs=lungs.info,
-        nodules=nodules,
-        exam=exam,
-        warnings=[*scan.warnings, *(f"Lungs: {reason}" for reason in lungs.info.verdict.reasons)],
-        timing_s=dict(progress.timing_s),
-        provenance=_provenance(replace(settings, patient=patient)),
-    )
-    study.masks = Masks(scan.geometry, lungs.labels, outlines)
+    study = _study(scan, lungs, nodules, outlines, exam, patient, settings, progress)
+    progress.found(study)
     return study
 
 
@@ -111,6 +99,36 @@ def write_results(study: Study, scan: Scan, out: Path) -> dict[str, Path]:
         files = {}
     study.timing_s["scene"] = time.perf_counter() - started
     return {**report.write_results(study, scan, out), **files}
+
+
+def _study(
+    scan: Scan,
+    lungs: Lungs,
+    nodules: list[Nodule],
+    outlines: dict[str, BoxMask],
+    exam: Exam,
+    patient: Patient,
+    settings: Settings,
+    progress: Progress,
+) -> Study:
+    """What is known so far as a study with its masks."""
+    study = Study(
+        scan=ScanInfo(
+            header=scan.header,
+            shape=scan.geometry.shape,
+            spacing_mm=scan.geometry.spacing,
+            origin_lps_mm=scan.geometry.origin,
+            direction=tuple(float(v) for v in np.ravel(scan.geometry.direction)),
+        ),
+        lungs=lungs.info,
+        nodules=nodules,
+        exam=exam,
+        warnings=[*scan.warnings, *(f"Lungs: {reason}" for reason in lungs.info.verdict.reasons)],
+        timing_s=dict(progress.timing_s),
+        provenance=_provenance(replace(settings, patient=patient)),
+    )
+    study.masks = Masks(scan.geometry, lungs.labels, outlines)
+    return study
 
 
 def _nodules(

@@ -4,8 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from LungCADLib.errors import Cancelled
+
+if TYPE_CHECKING:
+    from LungCADLib.study import Study
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Progress:
         Asked at every update; when it answers True, `Cancelled` is raised from inside the stage.
     shares
         How much of the whole run each stage takes, by name; they need not add up to one.
+    found
+        Called with the study as far as it is known: once with its lungs and no nodules, once whole. Until nodules were
+        looked for, its exam says that the lungs could not be evaluated.
 
     Attributes
     ----------
@@ -39,6 +46,7 @@ class Progress:
     report: Callable[[Step], None] = lambda step: None
     cancelled: Callable[[], bool] = lambda: False
     shares: dict[str, float] = field(default_factory=dict)
+    found: "Callable[[Study], None]" = lambda study: None
     timing_s: dict[str, float] = field(default_factory=dict)
     _stage: str = ""
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from LungCADLib import __version__
-from LungCADLib.errors import Cancelled, InputError
+from LungCADLib.errors import Cancelled, InputError, OutputError
 
 COMMANDS = {
     "analyze": "find, outline, measure and categorize the nodules of a chest CT",
@@ -29,10 +29,6 @@ GROUPS = {
     "evaluate": ("LungCADLib.evaluation", "print how well a model or engine does, by an exact protocol"),
 }
 """Commands with commands of their own: the package whose `COMMANDS` says which module is behind each name."""
-
-
-class OutputError(Exception):
-    """The results cannot be written. The message is one sentence: where, why, and what to do."""
 
 
 class Exit(IntEnum):
@@ -88,12 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _what_broke(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "This machine has not enough free memory for this scan."
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("LungCADLib"):
-        return f"The package {error.name} is missing; pip install 'lungcadlib[networks,scene,train]'."
-    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-    return f"Error inside LungCAD: {first_line} (--debug shows where)"
+    from LungCADLib.jobs.failures import of_error
+
+    failed = of_error(error)
+    return failed.message + (" (--debug shows where)" if failed.kind == "internal" else "")
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:

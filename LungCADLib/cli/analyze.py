@@ -5,13 +5,8 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from LungCADLib.settings import Patient, Settings
-
-if TYPE_CHECKING:
-    from LungCADLib.progress import Progress
-    from LungCADLib.study import Study
 
 _VOLUME_SUFFIXES = (".nii.gz", ".nrrd", ".nhdr", ".nii", ".mha", ".mhd", ".dcm")
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
@@ -76,8 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Analyze one scan and write, then show, its results."""
     started = time.perf_counter()
-    from LungCADLib.cli import output, screen
+    from LungCADLib.cli import screen
     from LungCADLib.compute import choose_device, peak_memory_mb
+    from LungCADLib.jobs import output
+    from LungCADLib.jobs.request import Request
+    from LungCADLib.jobs.run import run as run_request
     from LungCADLib.pipeline import SHARES
     from LungCADLib.progress import Progress
 
@@ -90,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     messages = screen.messages()
     with screen.following(messages) as report:
         progress = Progress(report=report, shares=SHARES)
-        study = _analyze_and_write(args, settings, folder, progress)
+        study = run_request(Request(Path(args.input), folder, series=args.series, settings=settings), progress)
 
     if args.json:
         sys.stdout.buffer.write((folder / "study.json").read_bytes())
@@ -103,19 +101,6 @@ def run(args: argparse.Namespace) -> int:
     if args.profile:
         screen.show_profile(progress.timing_s, time.perf_counter() - started, peak_memory_mb(), messages)
     return 0
-
-
-def _analyze_and_write(args: argparse.Namespace, settings: Settings, folder: Path, progress: "Progress") -> "Study":
-    from LungCADLib.cli.output import RESULTS, publishing
-    from LungCADLib.pipeline import analyze, write_results
-    from LungCADLib.readers import read_scan
-
-    with progress.stage("read"):
-        scan = read_scan(args.input, series=args.series, progress=progress)
-    study = analyze(scan, settings, progress)
-    with progress.stage("write"), publishing(folder, RESULTS.keys()) as partial:
-        write_results(study, scan, partial)
-    return study
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the phantom and write it with its truth beside it."""
     from LungCADLib.cli import OutputError, screen
-    from LungCADLib.cli.output import publishing
+    from LungCADLib.jobs.output import publishing
     from LungCADLib.phantom import make_phantom, write_phantom
     from LungCADLib.progress import Progress
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from LungCADLib.cli import OutputError
+from LungCADLib.errors import OutputError
 
 # What LungCAD may write into a folder of results, in the order in which a person looks at it.
 RESULTS = {
@@ -70,7 +70,7 @@ def publishing(folder: Path, replaces: Collection[str] = ()) -> Iterator[Path]:
     made = [parent for parent in folder.parents if not parent.exists()]
     # Moving must not cross to another file system, nor need a parent that is not ours to write.
     beside = not folder.is_dir() or (os.access(folder.parent, os.W_OK) and not folder.is_mount())
-    partial = (folder.parent if beside else folder) / f".{folder.name}.partial-{os.getpid()}"
+    partial = (folder.parent if beside else folder) / _partial_name(folder, os.getpid())
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -85,6 +85,16 @@ def publishing(folder: Path, replaces: Collection[str] = ()) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise OutputError(f"The results cannot be written to {folder}: {error.strerror or error}.") from error
         raise
+
+
+def leftovers(folder: Path, process: int) -> list[Path]:
+    """Where a process that was killed while it wrote to `folder` may have left its temporary folder."""
+    folder = folder.absolute()
+    return [place / _partial_name(folder, process) for place in (folder.parent, folder)]
+
+
+def _partial_name(folder: Path, process: int) -> str:
+    return f".{folder.name}.partial-{process}"
 
 
 def _check_writable(folder: Path) -> None:

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from LungCADLib.cli import OutputError
-from LungCADLib.cli.output import check_folder, publishing
+from LungCADLib.errors import OutputError
+from LungCADLib.jobs.output import check_folder, publishing
 
 STUDY = '{"schema_version": "1.0", "provenance": {"lungcad": "0.1.0"}}'
 
