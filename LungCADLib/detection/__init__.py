@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from LungCADLib.detection.blob_detector import detect as _blobs
+from LungCADLib.detection.monai_bundle import detect as _retinanet
 from LungCADLib.engines import chosen
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
@@ -16,7 +17,7 @@ class Detector(Protocol):
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]: ...
 
 
-ENGINES: dict[str, Detector] = {"blobs": _blobs}
+ENGINES: dict[str, Detector] = {"blobs": _blobs, "retinanet": _retinanet}
 
 
 def detector(engine: str) -> Detector:
