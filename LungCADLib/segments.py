@@ -1,6 +1,6 @@
 """The study's outlines as Slicer knows them: segments with name, color and SNOMED CT code, in few label volumes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,14 @@ def segments(study: Study) -> tuple[list[Segment], list[Layer]]:
         Segment(id_, name, 0, int(label), color, _entry(category, type_, side))
         for label, id_, name, color, type_, side, category in _LUNG_SEGMENTS
     ]
+    nodules, layers = nodule_segments(study)
+    return found + [replace(n, layer=n.layer + 1) for n in nodules], [_lung_layer(masks), *layers]
+
+
+def nodule_segments(study: Study) -> tuple[list[Segment], list[Layer]]:
+    """The nodules' part of `segments`, with layers counted from 0."""
+    masks = outlines(study)
+    found = []
     groups: list[list[tuple[int, BoxMask]]] = []
     for position, nodule in enumerate(study.nodules):
         mask = masks.nodules.get(nodule.id)
@@ -128,8 +136,8 @@ def segments(study: Study) -> tuple[list[Segment], list[Layer]]:
             groups.append([])
         group = groups[index]
         group.append((len(group) + 1, mask))
-        found.append(_nodule_segment(nodule, position, index + 1, len(group)))
-    return found, [_lung_layer(masks), *(_nodule_layer(group) for group in groups)]
+        found.append(_nodule_segment(nodule, position, index, len(group)))
+    return found, [_nodule_layer(group) for group in groups]
 
 
 def _nodule_segment(nodule: Nodule, position: int, layer: int, label: int) -> Segment:

@@ -27,7 +27,7 @@ STUDY_ATTRIBUTE = "LungCAD.Study"
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-_NODULE_FILL, _LUNG_FILL = 0.25, 0.0
+NODULE_FILL, LUNG_FILL = 0.25, 0.0
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,21 @@ def read_study(scene: Any) -> Study:
     InputError
         If the scene holds no study, or its segmentation was moved onto another grid.
     """
-    count = scene.GetNumberOfNodesByClass("vtkMRMLTextNode")
-    texts = [scene.GetNthNodeByClass(index, "vtkMRMLTextNode") for index in range(count)]
-    found = [text for text in texts if text.GetAttribute(STUDY_ATTRIBUTE)]
-    if not found:
+    text = study_text(scene)
+    if text is None:
         raise InputError("This scene holds no LungCAD study; analyze the scan first.")
-    text = found[-1]
     study = Study.from_json(text.GetText())
     segmentation = text.GetNodeReference("segmentation")
     if segmentation is not None:
         study.masks = _read_masks(segmentation.GetSegmentation(), study)
     return study
+
+
+def study_text(scene: Any) -> Any:
+    """The text node of the study a scene holds (the one added last), or None."""
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTextNode")
+    texts = [scene.GetNthNodeByClass(index, "vtkMRMLTextNode") for index in range(count)]
+    return next((text for text in reversed(texts) if text.GetAttribute(STUDY_ATTRIBUTE)), None)
 
 
 def ijk_to_ras(geometry: Geometry) -> NDArray[np.float64]:
@@ -150,10 +154,15 @@ def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geo
     # Without this a bundle stores every layer over the whole CT, which takes five times as long.
     node.AddDefaultStorageNode()
     node.GetStorageNode().SetCropToMinimumExtent(True)
-    segmentation = node.GetSegmentation()
-    segmentation.SetSourceRepresentationName(LABELMAP)
+    node.GetSegmentation().SetSourceRepresentationName(LABELMAP)
+    fill_segmentation(node, table, layers, geometry)
+    return node
+
+
+def fill_segmentation(node: Any, table: list[Segment], layers: list[Layer], geometry: Geometry) -> None:
+    """Add segments to a segmentation node."""
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
     images = [_oriented_image(layer, geometry) for layer in layers]
-    display = node.GetDisplayNode()
     for entry in table:
         segment = slicer.vtkSegment()
         segment.SetName(entry.name)
@@ -162,8 +171,7 @@ def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geo
         segment.SetTag(TERMINOLOGY_TAG, entry.terminology)
         segment.AddRepresentation(LABELMAP, images[entry.layer])
         segmentation.AddSegment(segment, entry.id)
-        display.SetSegmentOpacity2DFill(entry.id, _LUNG_FILL if entry.lesion_id is None else _NODULE_FILL)
-    return node
+        display.SetSegmentOpacity2DFill(entry.id, LUNG_FILL if entry.lesion_id is None else NODULE_FILL)
 
 
 def _oriented_image(layer: Layer, geometry: Geometry) -> Any:
@@ -177,17 +185,22 @@ def _oriented_image(layer: Layer, geometry: Geometry) -> Any:
 
 def _add_table(scene: Any, nodules: list[Nodule]) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "LungCAD nodules")
-    table = vtkTable()
-    cells = rows(nodules)
-    for index, column in enumerate(COLUMNS):
-        table.AddColumn(_table_column(column, [row[index] for row in cells]))
-    node.SetAndObserveTable(table)
+    fill_table(node, nodules)
     node.SetUseColumnTitleAsColumnHeader(True)
     for column in COLUMNS:
         if column.unit:
             node.SetColumnUnitLabel(column.name, column.unit)
         node.SetColumnDescription(column.name, column.description)
     return node
+
+
+def fill_table(node: Any, nodules: list[Nodule]) -> None:
+    """Give a table node one row per nodule, in place of what it had."""
+    table = vtkTable()
+    cells = rows(nodules)
+    for index, column in enumerate(COLUMNS):
+        table.AddColumn(_table_column(column, [row[index] for row in cells]))
+    node.SetAndObserveTable(table)
 
 
 def _table_column(column: Column, cells: list[Any]) -> Any:
@@ -206,11 +219,18 @@ def _table_column(column: Column, cells: list[Any]) -> Any:
 def _add_centers(scene: Any, nodules: list[Nodule]) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "LungCAD centers")
     node.CreateDefaultDisplayNodes()
+    fill_centers(node, nodules)
+    return node
+
+
+def fill_centers(node: Any, nodules: list[Nodule]) -> None:
+    """Give a list of points one per nodule, in place of what it had; what a person rejected is not shown."""
+    node.RemoveAllControlPoints()
     for nodule in nodules:
         index = node.AddControlPoint(to_ras(nodule.center_lps_mm), nodule.id)
         node.SetNthControlPointDescription(index, nodule.location.description)
         node.SetNthControlPointLocked(index, True)
-    return node
+        node.SetNthControlPointVisibility(index, nodule.status != "rejected")
 
 
 def _add_text(scene: Any, study: Study) -> Any:
@@ -223,11 +243,11 @@ def _add_text(scene: Any, study: Study) -> Any:
 
 
 def _read_masks(segmentation: Any, study: Study) -> Masks:
-    geometry = _geometry(study.scan)
+    geometry = study_geometry(study.scan)
     masks = Masks(geometry, np.zeros(geometry.shape, np.uint8))
     for id_ in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(id_)
-        mask = _read_mask(segment, geometry)
+        mask = read_mask(segment, geometry)
         if mask is None:
             continue
         if id_ in LUNG_SEGMENT_IDS:
@@ -237,11 +257,12 @@ def _read_masks(segmentation: Any, study: Study) -> Masks:
     return masks
 
 
-def _geometry(info: ScanInfo) -> Geometry:
+def study_geometry(info: ScanInfo) -> Geometry:
+    """The grid of a study's scan."""
     return Geometry(info.shape, info.spacing_mm, info.origin_lps_mm, np.reshape(info.direction, (3, 3)))
 
 
-def _read_mask(segment: Any, geometry: Geometry) -> BoxMask | None:
+def read_mask(segment: Any, geometry: Geometry) -> BoxMask | None:
     """A segment's voxels inside the scan; None if it has none."""
     image = segment.GetRepresentation(LABELMAP)
     if image is None:

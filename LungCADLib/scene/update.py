@@ -1,0 +1,90 @@
+"""What came or changed after a study was added to the scene: brought into its nodes, or taken out again."""
+
+from dataclasses import replace
+from typing import Any
+
+from LungCADLib.errors import InputError
+from LungCADLib.masks import BoxMask
+from LungCADLib.scene.nodes import (
+    StudyNodes,
+    fill_centers,
+    fill_segmentation,
+    fill_table,
+    read_mask,
+    study_geometry,
+    study_text,
+)
+from LungCADLib.segments import NODULE_SEGMENT_PREFIX, nodule_segments, outlines
+from LungCADLib.study import Study
+
+_ROLES = ("volume", "segmentation", "table", "centers")
+
+
+def study_nodes(scene: Any) -> StudyNodes | None:
+    """The nodes of the study a scene holds; None where it holds none, or one of them was deleted."""
+    text = study_text(scene)
+    if text is None:
+        return None
+    nodes = {role: text.GetNodeReference(role) for role in _ROLES}
+    return None if None in nodes.values() else StudyNodes(text=text, **nodes)
+
+
+def all_there(nodes: StudyNodes) -> bool:
+    """Whether every node of a study is still in a scene."""
+    return all(getattr(nodes, role).GetScene() is not None for role in (*_ROLES, "text"))
+
+
+def update_study(nodes: StudyNodes, study: Study) -> None:
+    """Bring a study into its nodes as it is now: segments of new nodules, table, points and text.
+
+    Outlines that are already there stay as they are; what a person rejected is hidden.
+    """
+    segmentation, display = nodes.segmentation.GetSegmentation(), nodes.segmentation.GetDisplayNode()
+    known = {id_.removeprefix(NODULE_SEGMENT_PREFIX) for id_ in segmentation.GetSegmentIDs()}
+    wanted = {nodule.id for nodule in study.nodules}
+    for id_ in segmentation.GetSegmentIDs():
+        if id_.startswith(NODULE_SEGMENT_PREFIX) and id_.removeprefix(NODULE_SEGMENT_PREFIX) not in wanted:
+            segmentation.RemoveSegment(id_)
+    _add_segments(nodes, study, wanted - known)
+    for nodule in study.nodules:
+        display.SetSegmentVisibility(NODULE_SEGMENT_PREFIX + nodule.id, nodule.status != "rejected")
+    fill_table(nodes.table, study.nodules)
+    fill_centers(nodes.centers, study.nodules)
+    nodes.text.SetText(study.to_json())
+
+
+def replace_outline(nodes: StudyNodes, study: Study, nodule: str) -> None:
+    """Give one nodule's segment the outline it has in the study."""
+    nodes.segmentation.GetSegmentation().RemoveSegment(NODULE_SEGMENT_PREFIX + nodule)
+    _add_segments(nodes, study, {nodule})
+
+
+def outline_in_scene(nodes: StudyNodes, study: Study, nodule: str) -> BoxMask | None:
+    """A nodule's outline as its segment has it now; None where it was erased.
+
+    Raises
+    ------
+    InputError
+        If the segment is gone, or is not on the CT's grid.
+    """
+    segment = nodes.segmentation.GetSegmentation().GetSegment(NODULE_SEGMENT_PREFIX + nodule)
+    if segment is None:
+        raise InputError(f"The segment of {nodule} was deleted; undo that in Segment Editor, or reject the nodule.")
+    return read_mask(segment, study_geometry(study.scan))
+
+
+def remove_study(nodes: StudyNodes) -> None:
+    """Take a study's nodes out of their scene again; the volume stays."""
+    for node in (nodes.text, nodes.centers, nodes.table, nodes.segmentation):
+        scene = node.GetScene()
+        if scene is not None:
+            scene.RemoveNode(node)
+
+
+def _add_segments(nodes: StudyNodes, study: Study, which: set[str]) -> None:
+    if not which:
+        return
+    masks = outlines(study)
+    part = replace(study, nodules=study.nodules)
+    part.masks = replace(masks, nodules={id_: mask for id_, mask in masks.nodules.items() if id_ in which})
+    fill_segmentation(nodes.segmentation, *nodule_segments(part), masks.geometry)
