@@ -24,8 +24,8 @@ TIMES_ITS_INPUT = 100
 resolution are alive at once, and two more that wait for the way up."""
 
 USUAL_BYTES = 1 << 30
-"""What a batch on the CPU may take. How much memory is free counts only where it is less than twice that: so batches,
-and with them the last bits of every answer (a batch of another size adds in another order), are the same on each run."""
+"""What a batch on the CPU may take. How much memory is free counts only where it is less than twice that; so batches,
+and with them the last bits of every answer (a batch of another size adds in another order), are the same each time."""
 
 
 @dataclass

@@ -119,8 +119,8 @@ _ENTRIES = (
         license=License(
             "Apache-2.0",
             "https://github.com/JoHof/lungmask/blob/master/LICENSE",
-            "Published in a repository under this license, which names no other for the weights; Hofmanninger J et al., "
-            "Eur Radiol Exp 4:50, 2020, doi 10.1186/s41747-020-00173-2.",
+            "Published in a repository under this license, which names no other for the weights; Hofmanninger J et "
+            "al., Eur Radiol Exp 4:50, 2020, doi 10.1186/s41747-020-00173-2.",
         ),
         page="https://github.com/JoHof/lungmask",
         file="unet_r231-d5d2fc3d.pth",
