@@ -3,17 +3,23 @@
 from typing import Protocol
 
 from LungCADLib.engines import chosen
-from LungCADLib.malignancy import reader_model
+from LungCADLib.malignancy import appearance, reader_model
+from LungCADLib.masks import BoxMask
+from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
 
 
 class Engine(Protocol):
-    """Anything that has an opinion on one measured nodule."""
+    """Anything that has an opinion on one measured nodule; some look at the CT where its outline lies."""
 
-    def __call__(self, nodule: Nodule) -> Opinion: ...
+    def __call__(self, nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion: ...
 
 
-ENGINES: dict[str, Engine] = {reader_model.NAME: reader_model.rate}
+ENGINES: dict[str, Engine] = {
+    reader_model.NAME: reader_model.rate,
+    appearance.NAME: appearance.rate,
+    appearance.FUSION: appearance.rate_fused,
+}
 
 
 def rater(engine: str) -> Engine:

@@ -1,11 +1,13 @@
 """The appearance network's opinion: how suspicious does the nodule look on its largest axial slice?
 
-Five small networks (`appearance_network.py`) look at the slice, mirrored and turned; the mean of their log odds is brought
-to a probability. `fusion` adds the six signs of the reader-suspicion model. Networks and coefficients lie in
-`Resources/Models/appearance.safetensors` and `appearance.json`, made by `lungcad train appearance`.
+Five small networks (`appearance_network.py`) look at the slice, turned and mirrored; the mean of their log odds is
+brought to a probability. The fusion adds the six signs of the reader-suspicion model. Networks and coefficients lie in
+`Resources/Models/appearance.safetensors` and `appearance.json`, made by `lungcad train appearance`; what they may and
+may not be used for stands beside them in `appearance.md`.
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from LungCADLib.compute import predict
 from LungCADLib.errors import InputError
 from LungCADLib.malignancy.reader_model import MEANING, TERMS, ReaderModel, suspicion_features
-from LungCADLib.malignancy.slice_view import PIXEL_MM, SIDE_PIXELS, half_turns, square, views
+from LungCADLib.malignancy.slice_view import PIXEL_MM, SIDE_PIXELS, eight_sides, square, views
 from LungCADLib.masks import BoxMask
 from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
@@ -30,15 +32,22 @@ if TYPE_CHECKING:
 NAME = "appearance"
 FUSION = "fusion"
 
-TERM = "appearance_log_odds"
-FUSION_TERMS = (TERM, *(term.name for term in TERMS))
-"""What the fusion adds up: the network's log odds and the reader-suspicion model's six terms."""
+LOG_ODDS = "appearance_log_odds"
+"""The networks' answer, as a term of the models in `appearance.json`."""
+
+ALONE_MODEL, FUSION_MODEL = "alone", "fusion"
+MODELS: dict[str, tuple[str, ...]] = {
+    ALONE_MODEL: (LOG_ODDS,),
+    FUSION_MODEL: (LOG_ODDS, *(term.name for term in TERMS)),
+}
+"""The models that opinions come from, and their terms: the first brings the networks' answer to a probability."""
 
 
 @cache
 def packaged() -> dict[str, Any]:
-    """`appearance.json` as plain data: both calibrations and the figures they were tested with."""
-    return json.loads(resource("Models", f"{NAME}.json").read_text(encoding="utf-8"))
+    """`appearance.json` as plain data: the models, what they were fitted on, and the figures they were tested with."""
+    data: dict[str, Any] = json.loads(resource("Models", f"{NAME}.json").read_text(encoding="utf-8"))
+    return data
 
 
 @cache
@@ -49,72 +58,86 @@ def networks() -> "tuple[AppearanceNetwork, ...]":
     return tuple(network_of(state) for state in bundled_members(NAME)[0])
 
 
-def log_odds(members: "tuple[AppearanceNetwork, ...]", seen: "Tensor", device: str = "cpu") -> NDArray[np.float64]:
-    """Log odds (members, n) of suspicion for views (n, c, y, x), each the mean over the eight ways to turn a view."""
-    answers = []
-    for member in members:
-        member.to(device)
-        turned = [predict(lambda x, network=member: network(x).suspicion, side, device) for side in half_turns(seen)]
-        answers.append(np.mean([one.double().numpy() for one in turned], axis=0))
-        member.to("cpu")
-    return np.array(answers)
+def log_odds(members: "Sequence[AppearanceNetwork]", seen: "Tensor", device: str = "cpu") -> NDArray[np.float64]:
+    """Log odds (members, n) of suspicion for views (n, c, y, x), each the mean over the eight sides of a view."""
+    import torch
+
+    def suspicion(some: "Tensor") -> "Tensor":
+        return torch.stack([member(some).suspicion for member in members], dim=1)
+
+    sides = [predict(suspicion, side, device, members) for side in eight_sides(seen)]
+    return torch.stack(sides).double().mean(dim=0).T.numpy()
 
 
-def largest_slice(outline: BoxMask) -> tuple[int, tuple[int, int]]:
-    """The axial slice that cuts most of the nodule, and the pixel (y, x) nearest to the middle of what it cuts.
+def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
+    """What the networks see of a nodule: (1, c, y, x), around the middle of its largest axial slice.
 
     Raises
     ------
     ValueError
         If the outline is empty.
     """
+    import torch
+
     area = outline.mask.sum(axis=(1, 2))
     if not area.any():
         raise ValueError("A nodule without voxels cannot be looked at.")
     z = int(area.argmax())
-    y, x = (round(float(v)) for v in np.argwhere(outline.mask[z]).mean(axis=0))
-    return outline.start[0] + z, (outline.start[1] + y, outline.start[2] + x)
-
-
-def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
-    """What the networks see of a nodule: (1, c, y, x)."""
-    import torch
-
-    z, center = largest_slice(outline)
+    y, x = (round(float(v)) for v in np.argwhere(outline.mask[z]).mean(axis=0) + outline.start[1:])
     steps = scan.spacing[1:]
+    hu = scan.hu[outline.start[0] + z]
     side = 2 * int(np.ceil(SIDE_PIXELS * PIXEL_MM / 2 / min(steps))) + 3
-    hu = square(scan.hu[z], center, side)
-    known = square(np.ones(scan.hu[z].shape, bool), center, side)
-    middle, spacing = torch.full((1, 2), float(side // 2)), torch.tensor([steps], dtype=torch.float32)
-    tensors = (torch.from_numpy(one.astype(np.float32))[None] for one in (hu, known))
-    return views(*tensors, middle, spacing)
+    images = (square(hu.astype(np.float32), (y, x), side), square(np.ones(hu.shape, np.float32), (y, x), side))
+    return views(
+        *(torch.from_numpy(image)[None] for image in images),
+        torch.full((1, 2), float(side // 2)),
+        torch.tensor([steps], dtype=torch.float32),
+    )
 
 
 def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
     """What the networks think of a nodule; `low` and `high` are the least and the most suspicious of them."""
-    odds = _log_odds_of(scan, outline)
-    return _opinion(NAME, "alone", odds[:, None])
+    return _opinion(NAME, ALONE_MODEL, _answers(scan, outline)[:, None])
 
 
 def rate_fused(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
     """What the networks and the reader-suspicion model's signs say together; `low` and `high` as above."""
-    odds = _log_odds_of(scan, outline)
-    signs = np.broadcast_to(suspicion_features(nodule), (len(odds), len(TERMS)))
-    return _opinion(FUSION, "fusion", np.column_stack([odds, signs]))
+    answers = _answers(scan, outline)
+    signs = np.broadcast_to(suspicion_features(nodule), (len(answers), len(TERMS)))
+    return _opinion(FUSION, FUSION_MODEL, np.column_stack([answers, signs]))
 
 
-def _log_odds_of(scan: Scan | None, outline: BoxMask | None) -> NDArray[np.float64]:
+def _answers(scan: Scan | None, outline: BoxMask | None) -> NDArray[np.float64]:
+    """The networks' log odds (members,)."""
     if scan is None or outline is None:
         raise InputError("The appearance engines look at the CT: they need the scan and the nodule's outline.")
     return log_odds(networks(), view_of(scan, outline))[:, 0]
 
 
-def _opinion(name: str, calibration: str, rows: NDArray[np.float64]) -> Opinion:
-    """From features (members, terms), alike but for the networks' log odds."""
+def _opinion(name: str, model: str, rows: NDArray[np.float64]) -> Opinion:
+    """From a model's terms (members, terms), which differ in the networks' answers only."""
     data = packaged()
-    model = ReaderModel.from_json(data[calibration])
-    value = model.suspicion(rows.mean(axis=0))[0]
-    each = model.suspicion(rows)[0]
+    fitted = ReaderModel.from_json(data["models"][model])
+    each = fitted.suspicion(rows)[0]
+    value = fitted.suspicion(rows.mean(axis=0))[0]
     return Opinion(
-        name, data["version"], float(value), float(each.min()), float(each.max()), MEANING, tested(data, calibration)
+        name, data["version"], float(value), float(each.min()), float(each.max()), MEANING, tested(data, model)
+    )
+
+
+def tested(data: dict[str, Any], model: str) -> str:
+    """One sentence on how well a model in `appearance.json` did, with the ruler beside it on the same nodules."""
+    if "figures" not in data:
+        return f"not tested yet: run `lungcad evaluate {NAME} --card DIR`"
+    figures = data["figures"]["slices"]
+    ending = "" if model == ALONE_MODEL else f"_{model}"
+
+    def said(name: str) -> str:
+        figure = figures[name]
+        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+    return (
+        f"AUC {said(f'auc{ending}')}; the ruler (long axis) {said('auc_ruler')}: on the largest slice of "
+        f"{figures['auc']['n']} LIDC nodules of patients not seen (three or more readers, median rating not 3). "
+        f"Among those of 8 to 15 mm: {said(f'auc{ending}_8_15_mm')}; the ruler {said('auc_ruler_8_15_mm')}"
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import interpolate, relu
 
 from LungCADLib.malignancy.slice_view import CHANNELS
 
@@ -20,8 +20,7 @@ TRAITS = 9
 
 
 class Answer(NamedTuple):
-    """Log odds of suspicion (n,), of each trait as a share of its scale (n, `TRAITS`), and of the outline
-    (n, 1, y / 2, x / 2)."""
+    """Log odds of suspicion (n,), traits as shares of their scales (n, `TRAITS`), and outline (n, 1, y / 2, x / 2)."""
 
     suspicion: Tensor
     traits: Tensor
@@ -42,8 +41,8 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.relu(self.first_norm(self.first(x)))
-        return F.relu(self.second_norm(self.second(inner)) + self.shortcut(x))
+        inner = relu(self.first_norm(self.first(x)))
+        return relu(self.second_norm(self.second(inner)) + self.shortcut(x))
 
 
 class AppearanceNetwork(nn.Module):
@@ -68,7 +67,7 @@ class AppearanceNetwork(nn.Module):
             levels.append(x)
         up = self.sideways[2](levels[2])
         for level, sideways in ((levels[1], self.sideways[1]), (levels[0], self.sideways[0])):
-            up = sideways(level) + F.interpolate(up, scale_factor=2.0, mode="nearest")
+            up = sideways(level) + interpolate(up, scale_factor=2.0, mode="nearest")
         joined = self.joined(up)
         outline = self.outline(joined)
         inside = outline.sigmoid()

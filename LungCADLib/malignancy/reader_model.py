@@ -5,7 +5,7 @@ A logistic regression on six things a CT shows. Its numbers lie in `Resources/Mo
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.masks import BoxMask
 from LungCADLib.resources import resource
+from LungCADLib.scan import Scan
 from LungCADLib.study import Calcification, Density, Nodule, Opinion
 
 NAME = "reader-model"
@@ -55,12 +57,18 @@ class Signs:
 
 
 @dataclass(frozen=True)
-class Term:
-    """One term of the model: its name, what it is, its unit ("" for none), and how the signs give it."""
+class Quantity:
+    """A number that a model adds up: its name, what it is, and its unit ("" for none)."""
 
     name: str
     meaning: str
     unit: str
+
+
+@dataclass(frozen=True)
+class Term(Quantity):
+    """One term of the model, and how the signs give it."""
+
     value: Callable[[Signs], float]
 
 
@@ -156,9 +164,9 @@ class ReaderModel:
             _probability(log_odds + NORMAL_95 * error),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, quantities: Sequence[Quantity] = TERMS) -> dict[str, Any]:
         """Intercept, terms and covariance as plain data, one object per term, rounded to what the fit can repeat."""
-        described = {term.name: term for term in TERMS}
+        described = {quantity.name: quantity for quantity in quantities}
         columns = {
             "coefficient": self.coefficients[1:],
             "mean": self.mean,
@@ -206,8 +214,8 @@ def packaged() -> dict[str, Any]:
     return json.loads(resource("Models", f"{NAME}.json").read_text(encoding="utf-8"))
 
 
-def rate(nodule: Nodule) -> Opinion:
-    """The packaged model's opinion on a measured nodule."""
+def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
+    """The packaged model's opinion on a measured nodule; the CT itself is not looked at."""
     data = packaged()
     value, low, high = ReaderModel.from_json(data).suspicion(suspicion_features(nodule))
     return Opinion(NAME, data["version"], float(value), float(low), float(high), MEANING, tested(data))

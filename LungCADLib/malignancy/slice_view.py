@@ -77,7 +77,8 @@ def sampled(images: "Tensor", center: "Tensor", spacing_mm: "Tensor", turn: "Ten
     spacing_mm
         (n, 2): between pixel centers in (y, x).
     turn
-        (n, 2, 2): where a place of the view lies, in (y, x) from the middle: turned, mirrored, stretched. None: the same.
+        (n, 2, 2): takes places of the view to places of the images, both (y, x) from the middle: turned, mirrored,
+        stretched. None leaves them as they are.
 
     Returns
     -------
@@ -98,6 +99,6 @@ def sampled(images: "Tensor", center: "Tensor", spacing_mm: "Tensor", turn: "Ten
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def half_turns(seen: "Tensor") -> "list[Tensor]":
-    """The eight views (n, c, y, x) that turning by quarters and mirroring make of each."""
+def eight_sides(seen: "Tensor") -> "list[Tensor]":
+    """The eight views (n, c, y, x) that quarter turns and a mirror make of each."""
     return [side.rot90(k, (2, 3)) for side in (seen, seen.flip(3)) for k in range(4)]

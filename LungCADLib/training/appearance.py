@@ -5,6 +5,8 @@ turn their answers into opinions; `lungcad evaluate appearance` says how good th
 """
 
 import argparse
+import json
+from pathlib import Path
 
 from LungCADLib.malignancy.appearance import NAME
 from LungCADLib.training.members import add_training_arguments, train_members
@@ -34,4 +36,30 @@ def run(args: argparse.Namespace) -> int:
         "drawn": SHARES,
         "data": "LIDC-IDRI, CC BY 3.0; LUNA16, CC BY 4.0",
     }
-    return train_members(NAME, lambda left_out: recipe(pictures, left_out, args.steps), description, args)
+    path = args.out / f"{NAME}.safetensors"
+    before = path.stat().st_mtime_ns if path.is_file() else None
+    train_members(NAME, lambda left_out: recipe(pictures, left_out, args.steps), description, args)
+    if path.is_file() and path.stat().st_mtime_ns != before:
+        _write_models(path, args.data)
+    return 0
+
+
+def _write_models(path: Path, data: Path) -> None:
+    """Write `appearance.json` beside the networks."""
+    from rich.console import Console
+
+    from LungCADLib.malignancy.appearance_network import network_of
+    from LungCADLib.training.appearance_data import SLICES
+    from LungCADLib.training.appearance_fusion import fit_models
+    from LungCADLib.training.slice_sets import read_slices
+    from LungCADLib.weights import read_members
+
+    members = [network_of(state) for state in read_members(path)[0]]
+    models = fit_models(read_slices(data / SLICES / "slices.npz", data / SLICES / "ratings.csv"), members)
+    path = path.with_suffix(".json")
+    path.write_text(json.dumps(models, separators=(",", ":")) + "\n", encoding="utf-8")
+    counts = models["training"]
+    Console(highlight=False, soft_wrap=True).print(
+        f"{path}: fitted on {counts['nodules']} slices ({counts['suspicious']} suspicious) of {counts['patients']} "
+        "patients, each seen by a network that had not learned from that patient."
+    )

@@ -3,14 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, square
+from LungCADLib.errors import InputError
+from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, square, views
+from LungCADLib.training.folds import fold_of_patient
 from LungCADLib.training.nodule_sets import CHARACTERISTICS, Case, read_crops, read_table, read_vois
 from LungCADLib.training.patch_sets import Patches, read_patches
 from LungCADLib.training.slice_sets import READERS, Slices, read_slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDE = 71
 """Pixels of a picture: those of the files of slices, the largest."""
@@ -78,17 +84,32 @@ def gather(data: Path) -> Pictures:
     parts = {
         "slices": of_slices(slices, _slice_calcification(ratings["slices"])),
         "patches": of_patches(patches),
-        "vois": of_cases(
-            read_vois(names["vois"] / "vois.npz", ratings["vois"]), _voi_calcification(ratings["vois"])
-        ),
+        "vois": of_cases(read_vois(names["vois"] / "vois.npz", ratings["vois"]), _voi_calcification(ratings["vois"])),
         "crops": of_cases(read_crops(names["crops"] / "crops.npz", ratings["crops"]), None),
     }
     for name, part in parts.items():
+        strangers = set(part.patient.tolist()) - fold_of_patient().keys()
+        if strangers:
+            raise InputError(
+                f"{names[name]} holds nodules of {min(strangers)}, who is in no fold (Resources/Models/lidc-folds.csv), "
+                "and networks learn from no other patients; leave them out."
+            )
         part.weight[:] *= SHARES[name] / part.weight.sum()
     return Pictures.join(list(parts.values()))
 
 
-_FOLDERS = {"slices": "lidc-slices", "patches": "luna16-patches", "vois": "lidc-vois", "crops": "lidc-crops"}
+def still_views(images: NDArray, spacing_mm: NDArray[np.float64]) -> "Tensor":
+    """What the network sees of HU images (n, y, x) as they are: (n, c, y, x) around their middles."""
+    import torch
+
+    hu = torch.from_numpy(images.astype(np.float32))
+    middle = torch.tensor([images.shape[1] // 2, images.shape[2] // 2], dtype=torch.float32)
+    spacing = torch.from_numpy(spacing_mm.astype(np.float32))[:, None].repeat(1, 2)
+    return views(hu, torch.ones_like(hu), middle.repeat(len(hu), 1), spacing)
+
+
+SLICES = "lidc-slices"
+_FOLDERS = {"slices": SLICES, "patches": "luna16-patches", "vois": "lidc-vois", "crops": "lidc-crops"}
 
 
 def of_slices(slices: Slices, calcification: NDArray[np.float64]) -> Pictures:
@@ -115,8 +136,7 @@ def of_patches(patches: Patches) -> Pictures:
     n = len(patches)
     traits = np.full((n, len(TRAITS)), np.nan)
     traits[:, -1] = np.clip(_on_scale(patches.diameter_mm), 0, 1)
-    low, high = LUNG_WINDOW_HU
-    hu = np.round(low + patches.patch * (high - low)).astype(np.int16)
+    hu = patch_hu(patches)
     middle = (hu.shape[1] // 2, hu.shape[2] // 2)
     return Pictures(
         hu=np.stack([square(one, middle, SIDE) for one in hu]),
@@ -131,13 +151,21 @@ def of_patches(patches: Patches) -> Pictures:
     )
 
 
+def patch_hu(patches: Patches) -> NDArray[np.int16]:
+    """Patches (n, y, x) in HU, as far as their window goes: found by comparing them with the slices of the same CTs."""
+    low, high = LUNG_WINDOW_HU
+    out: NDArray[np.int16] = np.round(low + patches.patch * (high - low)).astype(np.int16)
+    return out
+
+
 def of_cases(cases: list[Case], calcification: NDArray[np.float64] | None) -> Pictures:
     """The slices of boxes or crops that show most of the nodule; together they weigh as one."""
-    rows = [row for i, case in enumerate(cases) for row in _of_case(case, calcification[i] if calcification is not None else np.nan)]
+    said = np.full(len(cases), np.nan) if calcification is None else calcification
+    rows = [row for case, calcified in zip(cases, said, strict=True) for row in _of_case(case, float(calcified))]
     return Pictures(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
-def _of_case(case: Case, calcification: float) -> Iterator[tuple]:
+def _of_case(case: Case, calcification: float) -> Iterator[tuple[Any, ...]]:
     area = case.truth.sum(axis=(1, 2))
     chosen = np.flatnonzero(area >= LEAST_AREA * area.max())
     said = [(case.ratings.get(name, np.nan) - LEAST_RATING) / RATING_RANGE for name in CHARACTERISTICS]

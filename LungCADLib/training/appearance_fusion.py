@@ -1,23 +1,50 @@
-"""What joins the appearance network with the signs of the reader-suspicion model, fitted on slices it has not seen.
+"""What makes opinions of the appearance network's answers: logistic regressions on slices it has not seen.
 
-The network's log odds of a slice come from the member that never saw the slice's patient. On these, two logistic
-regressions are fitted: one that only brings the log odds to a probability, and one that adds the six signs, measured
-on the slice as on a CT. Each is fitted on all patients, for use, and without each fold, to be tested on it.
+The network's answer to a slice comes from the member that never saw the slice's patient. One model only brings it to
+a probability; others add the diameter, or the six signs of the reader-suspicion model as LungCAD measures them on the
+slice; two leave the network out, for comparison. Each is fitted on all patients, for use, and without the patients
+of each fold, to be tested on them.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.malignancy.reader_model import BENIGN_CALCIFICATION, Signs, features
+from LungCADLib.errors import InputError
+from LungCADLib.malignancy import appearance
+from LungCADLib.malignancy.reader_model import BENIGN_CALCIFICATION, TERMS, Quantity, ReaderModel, Signs, features
 from LungCADLib.nodules.density import read_density
 from LungCADLib.nodules.patch import Patch
 from LungCADLib.nodules.shape import measure_shape
+from LungCADLib.training.appearance_data import UNDECIDED, still_views
+from LungCADLib.training.folds import FOLDS, fold_of_patient
+from LungCADLib.training.reader_fit import LEAST_READERS, fit
 from LungCADLib.training.slice_sets import Slices
 
-LEAST_READERS = 3
-UNDECIDED = 3.0
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from LungCADLib.malignancy.appearance_network import AppearanceNetwork
+
+VERSION = "1.0"
+
+DIAMETER = TERMS[0].name
+LONG_AXIS = "log_long_axis"
+QUANTITIES = (
+    Quantity(appearance.LOG_ODDS, "log odds of the appearance network", ""),
+    *TERMS,
+    Quantity(LONG_AXIS, "natural logarithm of the long axis", "ln mm"),
+)
+MODELS: dict[str, tuple[str, ...]] = {
+    **appearance.MODELS,
+    "size": (appearance.LOG_ODDS, DIAMETER),
+    "signs": tuple(term.name for term in TERMS),
+    "ruler": (LONG_AXIS,),
+}
+"""Every model in `appearance.json` and its terms."""
 
 COPIES = 3
 """A slice is measured as one of several alike: a nodule as flat as one slice would count as blurred away."""
@@ -25,14 +52,10 @@ COPIES = 3
 THICKNESS_MM = 2.0
 """Taken for the slices', of which the file says nothing; no sign depends on it."""
 
+NO_FOLD = -1
+"""Of patients whom no network has seen."""
 
-@dataclass(frozen=True, eq=False)
-class SliceSigns:
-    """What the outlines of slices measure: the reader model's terms (n, 6), the ruler and the area (n,)."""
-
-    terms: NDArray[np.float64]
-    long_axis_mm: NDArray[np.float64]
-    area_mm2: NDArray[np.float64]
+Columns = Mapping[str, NDArray[np.float64]]
 
 
 def in_protocol(slices: Slices) -> NDArray[np.bool_]:
@@ -46,19 +69,110 @@ def suspicious(slices: Slices) -> NDArray[np.bool_]:
     return out
 
 
-def measure(slices: Slices) -> SliceSigns:
+def folds_of(patients: NDArray[np.str_]) -> NDArray[np.int64]:
+    """The fold of each patient, `NO_FOLD` for one whom no network has seen."""
+    fold = fold_of_patient()
+    return np.array([fold.get(patient, NO_FOLD) for patient in patients.tolist()])
+
+
+def unseen_log_odds(
+    members: "Sequence[AppearanceNetwork]", seen: "Tensor", folds: NDArray[np.int64], device: str = "cpu"
+) -> NDArray[np.float64]:
+    """Log odds (n,) for views of patients of these folds: by the member that has not seen them, or by all (mean)."""
+    import torch
+
+    out = np.zeros(len(folds))
+    for fold in set(folds.tolist()):
+        rows = folds == fold
+        asked = members if fold == NO_FOLD else members[fold : fold + 1]
+        out[rows] = appearance.log_odds(asked, seen[torch.from_numpy(rows)], device).mean(axis=0)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the outlines of slices measure: the reader model's terms (n, 6) and the long axis (n,)."""
+
+    terms: NDArray[np.float64]
+    long_axis_mm: NDArray[np.float64]
+
+
+def measure(slices: Slices) -> Measured:
     """The signs of every slice, from the reader's outline, by the code that measures nodules in a CT."""
-    measured = [_measure(*one) for one in zip(slices.hu, slices.mask, slices.spacing_mm, strict=True)]
-    terms, axes = (np.array(column) for column in zip(*measured, strict=True))
-    return SliceSigns(terms, axes, slices.area_mm2)
+    each = [_measure(*one) for one in zip(slices.hu, slices.mask, slices.spacing_mm, strict=True)]
+    terms, axes = (np.array(column) for column in zip(*each, strict=True))
+    return Measured(terms, axes)
 
 
 def _measure(hu: NDArray[np.int16], mask: NDArray[np.bool_], spacing_mm: float) -> tuple[NDArray[np.float64], float]:
     spacing = (THICKNESS_MM, float(spacing_mm), float(spacing_mm))
     outline = np.repeat(mask[None], COPIES, axis=0)
     form = measure_shape(outline, spacing)
-    patch = Patch(np.repeat(hu[None].astype(np.float32), COPIES, axis=0), outline, np.ones(outline.shape, bool), spacing)
+    patch = Patch(
+        np.repeat(hu[None].astype(np.float32), COPIES, axis=0), outline, np.ones(outline.shape, bool), spacing
+    )
     reading = read_density(patch, form.solidity, form.mean_diameter_mm)
     calcified = reading.calcification in BENIGN_CALCIFICATION
     signs = Signs(form.mean_diameter_mm, form.elongation, form.solidity, calcified, reading.density)
     return features(signs), form.long_axis_mm
+
+
+def columns_of(odds: NDArray[np.float64], measured: Measured) -> Columns:
+    """The quantities of slices (n,) by name."""
+    terms = {term.name: measured.terms[:, i] for i, term in enumerate(TERMS)}
+    return {appearance.LOG_ODDS: odds, **terms, LONG_AXIS: np.log(measured.long_axis_mm)}
+
+
+def fit_models(slices: Slices, members: "Sequence[AppearanceNetwork]", device: str = "cpu") -> dict[str, Any]:
+    """What `appearance.json` holds before it is tested, from the slices that count.
+
+    Raises
+    ------
+    InputError
+        If too few of them count to fit anything.
+    """
+    slices = slices.only(in_protocol(slices))
+    folds, labels = folds_of(slices.patient), suspicious(slices)
+    if any(len(set(labels[folds != k].tolist())) < 2 for k in range(FOLDS)):
+        raise InputError(
+            f"Of the slices, {len(slices)} have {LEAST_READERS} readers and a median malignancy that is not "
+            f"{UNDECIDED:.0f}; without the patients of one fold they must still be of both kinds."
+        )
+    odds = unseen_log_odds(members, still_views(slices.hu, slices.spacing_mm), folds, device)
+    columns = columns_of(odds, measure(slices))
+    everyone = np.ones(len(slices), bool)
+    return {
+        "name": appearance.NAME,
+        "version": VERSION,
+        "training": {
+            "protocol": "three or more readers, median malignancy not 3; positive: median above 3",
+            "nodules": len(slices),
+            "suspicious": int(labels.sum()),
+            "patients": len(set(slices.patient.tolist())),
+        },
+        "models": {name: _fitted(terms, columns, labels, everyone) for name, terms in MODELS.items()},
+        "left_out": {
+            name: [_fitted(terms, columns, labels, folds != k) for k in range(FOLDS)] for name, terms in MODELS.items()
+        },
+    }
+
+
+def _fitted(
+    terms: tuple[str, ...], columns: Columns, labels: NDArray[np.bool_], among: NDArray[np.bool_]
+) -> dict[str, Any]:
+    values = np.column_stack([columns[term] for term in terms])
+    model = fit(values[among], labels[among], terms)
+    return {"version": VERSION, **model.to_json(QUANTITIES)}
+
+
+def unseen_probabilities(
+    data: Mapping[str, Any], model: str, columns: Columns, folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Probability (n,) by a model in `appearance.json` that was not fitted on the patient."""
+    values = np.column_stack([columns[term] for term in MODELS[model]])
+    out = np.zeros(len(folds))
+    for fold in set(folds.tolist()):
+        fitted = data["models"][model] if fold == NO_FOLD else data["left_out"][model][fold]
+        rows = folds == fold
+        out[rows] = ReaderModel.from_json(fitted).suspicion(values[rows])[0]
+    return out

@@ -1,12 +1,12 @@
 """How one appearance network is trained: what it is shown, how that is altered, what it must answer."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
 
 from LungCADLib.malignancy.appearance_network import AppearanceNetwork
 from LungCADLib.malignancy.slice_view import PIXEL_MM, SIDE_PIXELS, sampled, views
@@ -70,7 +70,7 @@ def batches(pictures: Pictures, learned: np.ndarray, size: int) -> Callable[[np.
         center = SIDE // 2 + random.uniform(-SHIFT_MM, SHIFT_MM, (n, 2)) / spacing
         tensors = [torch.from_numpy(a.astype(np.float32)) for a in (hu, known, center, spacing, _turns(random, n))]
         mask = torch.from_numpy(pictures.mask[rows].astype(np.float32))
-        outline = F.avg_pool2d(sampled(mask[:, None], *tensors[2:]), 2)
+        outline = avg_pool2d(sampled(mask[:, None], *tensors[2:]), 2)
         right = (pictures.outlined[rows], pictures.suspicion[rows], pictures.traits[rows])
         return Batch(views(*tensors), outline, *(torch.from_numpy(a.astype(np.float32)) for a in right))
 
@@ -103,12 +103,12 @@ def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, float]]
     seen, outline, outlined, suspicion, traits = (tensor.to(device) for tensor in batch)
     with torch.autocast(device.type, torch.bfloat16):
         answer = network(seen.contiguous(memory_format=torch.channels_last))
-    suspicious = F.binary_cross_entropy_with_logits(answer.suspicion.float(), suspicion)
+    suspicious = binary_cross_entropy_with_logits(answer.suspicion.float(), suspicion)
     said = torch.isfinite(traits)
-    each = F.binary_cross_entropy_with_logits(answer.traits.float(), traits.nan_to_num(0.5), reduction="none")
+    each = binary_cross_entropy_with_logits(answer.traits.float(), traits.nan_to_num(0.5), reduction="none")
     traited = (each * said).sum() / said.sum().clamp_min(1)
     drawn = answer.outline.float()
-    crossed = F.binary_cross_entropy_with_logits(drawn, outline, reduction="none").mean(dim=(1, 2, 3))
+    crossed = binary_cross_entropy_with_logits(drawn, outline, reduction="none").mean(dim=(1, 2, 3))
     inside = drawn.sigmoid()
     shared, both = (inside * outline).sum(dim=(1, 2, 3)), (inside + outline).sum(dim=(1, 2, 3))
     apart = 1 - (2 * shared + 1) / (both + 1)

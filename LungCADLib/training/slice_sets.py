@@ -38,6 +38,12 @@ class Slices:
     def __len__(self) -> int:
         return len(self.hu)
 
+    def only(self, rows: NDArray[np.bool_]) -> "Slices":
+        """Some of the nodules."""
+        ratings = {name: of[rows] for name, of in self.ratings.items()}
+        columns = (self.hu, self.mask, self.spacing_mm, self.patient, self.vendor)
+        return Slices(*(column[rows] for column in columns), ratings)  # type: ignore[arg-type]
+
     @property
     def readers(self) -> NDArray[np.int64]:
         """How many rated each nodule's malignancy (n,)."""
