@@ -87,6 +87,8 @@ def _what_broke(error: Exception) -> str:
     from LungCADLib.jobs.failures import of_error
 
     failed = of_error(error)
+    if failed.kind == "missing":
+        return f"{failed.message.partition(';')[0]}; pip install 'lungcadlib[networks,scene,train]'."
     return failed.message + (" (--debug shows where)" if failed.kind == "internal" else "")
 
 

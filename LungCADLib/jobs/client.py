@@ -19,6 +19,9 @@ because Slicer lets Python threads run only while Python runs on the main one. F
 seconds. `job.close()` ends what still runs (waiting up to two seconds) and removes the temporary folder: call it when
 the results have been read, and when the application closes.
 
+`prepare()` once, at a moment of rest, keeps the first `read_found` (and the first `Study.to_json`) from taking longer
+than 100 ms: it loads pydantic.
+
 Messages and log travel through files and not through pipes: a file never blocks a worker that says more than anybody
 reads, nor a client that reads before there is anything, on any system.
 """
@@ -105,6 +108,8 @@ class Job:
         try:
             return self._advance()
         except OSError as error:
+            if self._worker is not None:
+                self._worker.kill()
             self._last = self._last or of_error(error)
             return self._end()
 
@@ -149,18 +154,23 @@ class Job:
                 self._start()
             return []
         exited = self._worker.exited()
+        # In this order: a worker that has ended has said all there is to hear.
         events = self._hear()
         self._bound_log()
-        if exited is not None and self._last is None:
+        if self._last is not None and self._deadline is None:
+            # It has said its last word; what lingers in it ends.
+            self._deadline = time.monotonic() + ASKED_S
+        if exited is None:
+            if self._late():
+                self._kill()
+            return events
+        if self._last is None:
             self._keep_log()
             self._last = of_exit(exited, self._log)
-        if self._last is not None and self._deadline is None:
-            # It has said its last word; what lingers in it or was left behind by it ends.
-            self._deadline = time.monotonic() + ASKED_S
         if self._worker.gone() or (self._killed and self._late()):
             return [*events, *self._end()]
-        if exited is not None or self._late():
-            self._kill()
+        # What the worker left behind ends.
+        self._kill()
         return events
 
     def _hand_over(self) -> bool:

@@ -1,9 +1,11 @@
 """A study with its outlines in a folder, from one process to another: quick to write and to read, for nobody else."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from LungCADLib.errors import InputError
 from LungCADLib.masks import BoxMask, Masks
 from LungCADLib.scan import Geometry
 from LungCADLib.study import Study
@@ -44,6 +46,12 @@ def read_found(folder: Path) -> Study:
                 start, mask = arrays[f"start {nodule.id}"], arrays[f"mask {nodule.id}"]
                 study.masks.nodules[nodule.id] = BoxMask(_start(start), mask)
     return study
+
+
+def prepare() -> None:
+    """Load what reading a study needs (some tenths of a second, once), so that it does not stall a later moment."""
+    with suppress(InputError):
+        Study.from_json("{}")
 
 
 def _start(array: np.ndarray) -> tuple[int, int, int]:

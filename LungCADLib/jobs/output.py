@@ -89,7 +89,7 @@ def publishing(folder: Path, replaces: Collection[str] = ()) -> Iterator[Path]:
 
 def leftovers(folder: Path, process: int) -> list[Path]:
     """Where a process that was killed while it wrote to `folder` may have left its temporary folder."""
-    folder = folder.absolute()
+    folder = folder.resolve()
     return [place / _partial_name(folder, process) for place in (folder.parent, folder)]
 
 

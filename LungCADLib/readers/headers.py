@@ -140,8 +140,8 @@ def read_header(path: Path) -> FileHeader | None:
         return _parse(path, dataset)
     except InputError:
         raise
-    except PermissionError:
-        raise InputError(f"{path} cannot be opened: permission denied.") from None
+    except (PermissionError, FileNotFoundError) as error:
+        raise InputError(f"{path} cannot be opened: {(error.strerror or 'it is gone').lower()}.") from None
     except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same to the person
         raise InputError(f"{path} is damaged or truncated ({one_line(error)}); copy it again or remove it.") from None
 

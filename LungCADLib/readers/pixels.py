@@ -57,6 +57,8 @@ def decode(frames: list[Frame], moved: Callable[[int], None] = lambda done: None
 def _decode_file(path: Path, frames: list[Frame]) -> list[NDArray[np.int16]]:
     try:
         dataset = dcmread(path, force=True)
+    except FileNotFoundError:  # it was there when its header was read
+        raise InputError(f"{path} cannot be opened: no such file or directory.") from None
     except Exception as error:
         raise InputError(f"{path} is damaged or truncated ({one_line(error)}); copy it again.") from None
     meta = dataset.file_meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
