@@ -4,11 +4,17 @@ What a bundle is: https://docs.monai.io/en/stable/mb_specification.html.
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from LungCADLib.errors import InputError
+from LungCADLib.progress import Progress
 from LungCADLib.weights import read_state
 
 if TYPE_CHECKING:
@@ -83,6 +89,41 @@ class Bundle:
         except RuntimeError:
             raise InputError(f"{path} holds the weights of another network; use the bundle as published.") from None
         network.eval()
+
+
+def to_ras(array: NDArray) -> NDArray:
+    """An array (z, y, x) of a scan's axes as (x, y, z) toward right, front and head, as MONAI's bundles take it."""
+    return np.ascontiguousarray(array.transpose(2, 1, 0)[::-1, ::-1])
+
+
+def from_ras(array: NDArray) -> NDArray:
+    """The way back."""
+    return np.ascontiguousarray(array[::-1, ::-1].transpose(2, 1, 0))
+
+
+def window_count(size: Sequence[int], window: Sequence[int], overlap: float) -> int:
+    """How many places MONAI's sliding window takes."""
+    steps = (max(int(w * (1 - overlap)), 1) for w in window)
+    return int(np.prod([-(-max(n - w, 0) // step) + 1 for n, w, step in zip(size, window, steps, strict=True)]))
+
+
+@contextmanager
+def windows(
+    network: "nn.Module", size: Sequence[int], window: Sequence[int], overlap: float, progress: Progress
+) -> Iterator[None]:
+    """Tells progress after each window of a sliding network, from 0.05 to 0.9; that is also where a run can stop."""
+    count, done = window_count(size, window, overlap), 0
+
+    def after(*_: object) -> None:
+        nonlocal done
+        done += 1
+        progress.update(0.05 + 0.85 * min(done / count, 1.0))
+
+    hook = network.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _json(path: Path) -> dict[str, Any]:

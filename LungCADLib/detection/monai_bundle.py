@@ -5,8 +5,7 @@ selection is read from the folder at hand; what it says in expressions has the c
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib import weights
-from LungCADLib.bundles import Bundle
-from LungCADLib.compute import choose_device
+from LungCADLib.bundles import Bundle, to_ras, window_count, windows
+from LungCADLib.compute import autocast, choose_device, in_batches
 from LungCADLib.errors import InputError
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
@@ -124,8 +123,12 @@ class BundleDetector:
         detector = _detector(bundle, contract)
         image, grid = network_input(scan, around(lungs.region, scan.geometry), contract)
         progress.update(0.05)
-        window = contract.window if device == "cuda" else CPU_WINDOW
-        boxes, scores = marks(detector, image, contract, window, device, progress)
+
+        def run(_: slice, device: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            window = contract.window if device == "cuda" else CPU_WINDOW
+            return marks(detector, image, contract, window, device, progress)
+
+        [(boxes, scores)] = in_batches(run, 1, 1, device)
         return candidates(boxes, scores, grid, scan, lungs)
 
 
@@ -156,7 +159,7 @@ def network_input(scan: Scan, box: Box, contract: Contract) -> tuple[NDArray[np.
     hu = part.geometry.resample(part.hu.astype(np.float32), grid, outside=AIR_HU)
     low, high = contract.hu
     gray = np.clip((hu - low) / (high - low), 0, 1, dtype=np.float32)
-    return np.ascontiguousarray(gray.transpose(2, 1, 0)[::-1, ::-1]), grid
+    return to_ras(gray), grid
 
 
 def marks(
@@ -175,17 +178,15 @@ def marks(
     detector.set_sliding_window_inferer(
         roi_size=window, overlap=contract.overlap, sw_batch_size=1, mode="constant", device="cpu"
     )
-    count = window_count(padded, window, contract.overlap)
-    precision = torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=device == "cuda")
+    detector.anchors = None  # MONAI keeps them, on the device they were last made for
+    several = window_count(padded, window, contract.overlap) > 1
     detector.network.to(device)
-    with torch.inference_mode(), precision, _told(detector.network, count, progress):
-        found = detector([torch.from_numpy(image)[None].to(device)], use_inferer=count > 1)[0]
+    told = windows(detector.network, padded, window, contract.overlap, progress)
+    hook = detector.network.register_forward_hook(_in_full_precision)
+    with torch.inference_mode(), autocast(device), told:
+        found = detector([torch.from_numpy(image)[None].to(device)], use_inferer=several)[0]
+    hook.remove()
     return found["box"].double().cpu().numpy(), found["label_scores"].double().cpu().numpy()
-
-
-def window_count(size: list[int], window: tuple[int, ...], overlap: float) -> int:
-    """How many places a sliding window takes."""
-    return int(np.prod([-(-(n - w) // max(int(w * (1 - overlap)), 1)) + 1 for n, w in zip(size, window, strict=True)]))
 
 
 def candidates(
@@ -245,21 +246,9 @@ def _detector(bundle: Bundle, contract: Contract) -> "RetinaNetDetector":
     return detector.eval()
 
 
-@contextmanager
-def _told(network: Any, count: int, progress: Progress) -> Iterator[None]:
-    """Progress after each of `count` windows, which is also where a run can be stopped."""
-    done = 0
-
-    def after(*_: "Tensor") -> None:
-        nonlocal done
-        done += 1
-        progress.update(0.05 + 0.95 * min(done / count, 1.0))
-
-    hook = network.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        hook.remove()
+def _in_full_precision(network: object, given: object, heads: "dict[str, list[Tensor]]") -> "dict[str, list[Tensor]]":
+    """MONAI gives boxes the type of the scores: in half precision, they would be off by voxels."""
+    return {key: [each.float() for each in levels] for key, levels in heads.items()}
 
 
 def _three(values: Any, kind: Callable[[Any], Any]) -> tuple[Any, Any, Any]:

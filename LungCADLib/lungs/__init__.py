@@ -4,6 +4,9 @@ from typing import Protocol
 
 from LungCADLib.engines import chosen
 from LungCADLib.lungs.classical import segment as _classical
+from LungCADLib.lungs.lungmask_engine import segment as _lungmask
+from LungCADLib.lungs.totalsegmentator_engine import segment as _totalsegmentator
+from LungCADLib.lungs.whole_body_bundle import segment as _whole_body
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Scan
@@ -15,7 +18,12 @@ class LungEngine(Protocol):
     def __call__(self, scan: Scan, progress: Progress) -> Lungs: ...
 
 
-ENGINES: dict[str, LungEngine] = {"classical": _classical}
+ENGINES: dict[str, LungEngine] = {
+    "classical": _classical,
+    "lungmask": _lungmask,
+    "totalsegmentator": _totalsegmentator,
+    "whole-body": _whole_body,
+}
 
 
 def segment_lungs(scan: Scan, engine: str = "classical", progress: Progress | None = None) -> Lungs:
