@@ -1,6 +1,6 @@
 """Weights of networks: what comes with LungCAD, what can be downloaded, and where it is kept.
 
-`bundled` are the files in `Resources/Models`. `catalog` is the table of what others publish, `download` gets it,
+`bundled` are the files in `Resources/Models`. `catalog` is the table of what others publish, `fetch` gets it,
 `cache` keeps it outside the program. Nothing is loaded whose SHA-256 was not checked in the same moment, nothing is
 downloaded that nobody asked for, and no file of weights can run code.
 """
@@ -17,7 +17,7 @@ from LungCADLib.weights.bundled import (
 )
 from LungCADLib.weights.cache import bundle_folder, cache_folder, delete, import_files, is_installed
 from LungCADLib.weights.catalog import BUNDLED, CATALOG, Entry, License, entry
-from LungCADLib.weights.download import OFFLINE, download
+from LungCADLib.weights.fetch import OFFLINE, download
 
 __all__ = [
     "BUNDLED",
