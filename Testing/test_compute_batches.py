@@ -56,6 +56,12 @@ def test_answers_come_in_order_in_batches_of_sixteen(cases):
     assert toy.batches == [("cpu", 16), ("cpu", 4)]
 
 
+def test_a_network_of_several_inputs_gets_the_same_cases_of_each(cases):
+    network = torch.nn.Bilinear(3, 2, 1)
+    others = torch.randn(20, 2)
+    assert torch.allclose(compute.predict(network, (cases, others)), network(cases, others), atol=1e-5)
+
+
 def test_no_case_has_no_answer():
     assert compute.predict(torch.nn.Linear(3, 2), torch.zeros(0, 3)).shape == (0, 2)
 

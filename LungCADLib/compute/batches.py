@@ -56,7 +56,10 @@ def recording() -> Iterator[Used]:
 
 
 def predict(
-    network: "Callable[[Tensor], Tensor]", inputs: "Tensor", device: str = "cpu", modules: "Sequence[nn.Module]" = ()
+    network: "Callable[..., Tensor]",
+    inputs: "Tensor | Sequence[Tensor]",
+    device: str = "cpu",
+    modules: "Sequence[nn.Module]" = (),
 ) -> "Tensor":
     """What a network says of many cases, a batch at a time, without gradients.
 
@@ -68,7 +71,7 @@ def predict(
     network
         A module in evaluation mode, or a function of several.
     inputs
-        (n, ...) on the CPU.
+        (n, ...) on the CPU; several where the network takes several.
     device
         As `choose_device` gives it.
     modules
@@ -88,17 +91,18 @@ def predict(
     """
     import torch
 
+    given = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
     moved: Sequence[nn.Module] = [network] if isinstance(network, torch.nn.Module) else modules
 
     def run(cases: slice, device: str) -> "Tensor":
         for module in moved:
             module.to(device)
         with torch.inference_mode(), autocast(device):
-            return network(inputs[cases].to(device)).float().cpu()
+            return network(*(one[cases].to(device) for one in given)).float().cpu()
 
-    case_bytes = inputs[0].numel() * inputs.element_size() if len(inputs) else 1
-    size = batch_size(case_bytes, device)
-    return torch.cat(in_batches(run, len(inputs), size, device, movable=bool(moved)))
+    count = len(given[0])
+    case_bytes = sum(one.numel() * one.element_size() for one in given) // max(1, count)
+    return torch.cat(in_batches(run, count, batch_size(case_bytes, device), device, movable=bool(moved)))
 
 
 def in_batches(
