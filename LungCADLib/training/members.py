@@ -1,0 +1,92 @@
+"""Five networks of one kind, each trained without the patients of one fold, in one file of weights."""
+
+import argparse
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from LungCADLib.compute import choose_device
+from LungCADLib.training.folds import FOLDS, fold_of_patient
+from LungCADLib.training.trainer import CHECKPOINT, Recipe, train
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, name: str, steps: int) -> None:
+    """What the command line of every network's training says."""
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
+        help="folder with lidc-slices, lidc-vois and lidc-crops (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path(), help="where to write (default: here)")
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", default=Path("runs") / name,
+        help="checkpoints and TensorBoard logs; the same command goes on from there (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="of everything random (default: 0)")
+    parser.add_argument("--steps", type=int, metavar="N", default=steps, help="per network (default: %(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--folds", type=int, nargs="+", choices=range(FOLDS), metavar="K", default=list(range(FOLDS)),
+        help="train only these of the five; the file is written when all are there (default: all)",
+    )  # fmt: skip
+
+
+def train_members(
+    name: str,
+    recipe: Callable[[Collection[str]], Recipe],
+    description: Mapping[str, Any],
+    args: argparse.Namespace,
+) -> int:
+    """Train the folds asked for, with a bar that says how long it takes, and write `NAME.safetensors` if all are there.
+
+    Parameters
+    ----------
+    name
+        Of the network.
+    recipe
+        Called with the patients to leave out.
+    description
+        What the file says of itself besides seed and steps.
+    args
+        What `add_training_arguments` offers.
+
+    Returns
+    -------
+    int
+        0 for the shell.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from LungCADLib.weights import write_members
+
+    device = choose_device(args.device)
+    fold_of = fold_of_patient()
+    recipes = [recipe({p for p, fold in fold_of.items() if fold == k}) for k in range(FOLDS)]
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+    def member(k: int, step_done: Callable[[int, int], None] = lambda done, of: None) -> Any:
+        return train(recipes[k], args.runs / f"fold-{k}", args.seed + k, device, step_done)
+
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"Training {name}", total=args.steps * len(args.folds))
+        for turn, k in enumerate(args.folds):
+            member(k, lambda done, of, turn=turn: progress.update(task, completed=turn * of + done))  # type: ignore[misc]
+    missing = [k for k in range(FOLDS) if not _finished(args.runs / f"fold-{k}", args.steps)]
+    out = Console(highlight=False, soft_wrap=True)
+    if missing:
+        rest = " ".join(map(str, missing))
+        out.print(f"Trained; {name}.safetensors will be written when these are too: --folds {rest}")
+        return 0
+    path = args.out / f"{name}.safetensors"
+    said = {**description, "seed": args.seed, "steps": args.steps}
+    write_members(path, [member(k).state_dict() for k in range(FOLDS)], said)
+    out.print(f"{path}: {FOLDS} networks, {path.stat().st_size / 1e6:.1f} MB; test it with `lungcad evaluate {name}`.")
+    return 0
+
+
+def _finished(folder: Path, steps: int) -> bool:
+    import torch
+
+    path = folder / CHECKPOINT
+    return path.is_file() and torch.load(path, map_location="cpu", weights_only=True)["done"] == steps
