@@ -91,7 +91,7 @@ def gather(data: Path) -> Pictures:
         strangers = set(part.patient.tolist()) - fold_of_patient().keys()
         if strangers:
             raise InputError(
-                f"{names[name]} holds nodules of {min(strangers)}, who is in no fold (Resources/Models/lidc-folds.csv), "
+                f"{names[name]} holds nodules of {min(strangers)}, who is in no fold (Models/lidc-folds.csv), "
                 "and networks learn from no other patients; leave them out."
             )
         part.weight[:] *= SHARES[name] / part.weight.sum()
@@ -109,7 +109,8 @@ def still_views(images: NDArray, spacing_mm: NDArray[np.float64]) -> "Tensor":
 
 
 SLICES = "lidc-slices"
-_FOLDERS = {"slices": SLICES, "patches": "luna16-patches", "vois": "lidc-vois", "crops": "lidc-crops"}
+PATCHES = "luna16-patches"
+_FOLDERS = {"slices": SLICES, "patches": PATCHES, "vois": "lidc-vois", "crops": "lidc-crops"}
 
 
 def of_slices(slices: Slices, calcification: NDArray[np.float64]) -> Pictures:
