@@ -1,10 +1,11 @@
 """A CT in memory, on its way to another process: as an uncompressed NRRD file.
 
-Shared memory was measured beside it (`python -m LungCADLib.jobs.benchmark`, 150 MiB, two cores busy with other work): the
-file was given in 0.24 to 0.27 s and taken in 1.0 to 1.7 s, shared memory given in 0.70 to 0.84 s (its pages are new) and
-taken in 0.37 to 0.58 s. The sums are alike and small beside the analysis, so the file wins for the rest: it can be
-written a slice at a time, it passes the same checks as every other input, a worker that is killed leaves nothing behind
-that outlives the job's folder, containers do not limit it to 64 MB, and no Python before 3.13 removes it too early.
+Shared memory was measured beside it (`python -m LungCADLib.jobs.benchmark`, 150 MiB, two cores busy with other work):
+the file was given in 0.24 to 0.27 s and taken in 1.0 to 1.7 s, shared memory given in 0.70 to 0.84 s (its pages are
+new) and taken in 0.37 to 0.58 s. The sums are alike and small beside the analysis, so the file wins for the rest: it
+can be written a slice at a time, it passes the same checks as every other input, a worker that is killed leaves nothing
+behind that outlives the job's folder, containers do not limit it to 64 MB, and no Python before 3.13 removes it too
+early.
 """
 
 import re
