@@ -4,6 +4,7 @@ By the source of lungmask 0.2.20 (github.com/JoHof/lungmask, `mask.py`): network
 path it loads that file; given none it would download one, so it is always given one.
 """
 
+import logging
 from importlib.util import find_spec
 
 import numpy as np
@@ -33,6 +34,7 @@ class LungmaskEngine:
             raise InputError(f"{path} is missing; run `lungcad models download {WEIGHTS}`.")
         from lungmask import LMInferer
 
+        logging.getLogger("lungmask").setLevel(logging.WARNING)  # what it does would go to standard output
         inferer = LMInferer(
             modelpath=str(path),
             force_cpu=choose_device("auto") == "cpu",
