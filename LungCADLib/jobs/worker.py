@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if args.client is not None:
         threading.Thread(target=_end_with, args=(args.client,), daemon=True).start()
+    log.info("LungCAD %s in %s, Python %s", __version__, Path(__file__).parents[1], platform.python_version())
     try:
         voice.say(Started(os.getpid(), __version__, platform.python_version()))
         last: Finished | Failed = Finished(_run(args, voice))

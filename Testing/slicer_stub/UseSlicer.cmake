@@ -1,0 +1,56 @@
+# Names and arguments as in Slicer 5.12: CMake/UseSlicer.cmake.in, SlicerMacroBuildScriptedModule.cmake,
+# SlicerMacroPythonTesting.cmake; CTK: CMake/ctkMacroCompilePythonScript.cmake.
+include(CTest)
+set(Slicer_USE_PYTHONQT ON)
+set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/Slicer-5.12/qt-scripted-modules)
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR lib/Slicer-5.12/qt-scripted-modules)
+
+function(refuse_rest rest)
+  if(rest)
+    message(FATAL_ERROR "unknown arguments: ${rest}")
+  endif()
+endfunction()
+
+function(ctkMacroCompilePythonScript)
+  cmake_parse_arguments(MY "NO_INSTALL_SUBDIR;GLOBAL_TARGET" "TARGET_NAME;SOURCE_DIR;DESTINATION_DIR;INSTALL_DIR"
+    "SCRIPTS;RESOURCES" ${ARGN})
+  refuse_rest("${MY_UNPARSED_ARGUMENTS}")
+  foreach(name IN ITEMS TARGET_NAME SCRIPTS DESTINATION_DIR INSTALL_DIR)
+    if(NOT MY_${name})
+      message(FATAL_ERROR "${name} is mandatory")
+    endif()
+  endforeach()
+  if(NOT MY_SOURCE_DIR)
+    set(MY_SOURCE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
+  endif()
+  add_custom_target(${MY_TARGET_NAME})
+  foreach(file IN LISTS MY_SCRIPTS MY_RESOURCES)
+    configure_file(${MY_SOURCE_DIR}/${file} ${MY_DESTINATION_DIR}/${file} COPYONLY)
+  endforeach()
+  if(MY_NO_INSTALL_SUBDIR)
+    string(APPEND MY_DESTINATION_DIR /)
+  endif()
+  install(DIRECTORY ${MY_DESTINATION_DIR} DESTINATION ${MY_INSTALL_DIR} COMPONENT RuntimeLibraries)
+endfunction()
+
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MY "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  refuse_rest("${MY_UNPARSED_ARGUMENTS}")
+  ctkMacroCompilePythonScript(
+    TARGET_NAME ${MY_NAME} SCRIPTS ${MY_SCRIPTS} RESOURCES ${MY_RESOURCES}
+    DESTINATION_DIR ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}
+    INSTALL_DIR ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR} NO_INSTALL_SUBDIR)
+  if(BUILD_TESTING AND MY_WITH_GENERIC_TESTS)
+    add_test(NAME py_nomainwindow_qSlicer${MY_NAME}ModuleGenericTest COMMAND Slicer)
+  endif()
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(MY "" "TESTNAME_PREFIX;SCRIPT" "SLICER_ARGS" ${ARGN})
+  refuse_rest("${MY_UNPARSED_ARGUMENTS}")
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${MY_SCRIPT})
+    message(FATAL_ERROR "there is no ${MY_SCRIPT}")
+  endif()
+  get_filename_component(name ${MY_SCRIPT} NAME_WE)
+  add_test(NAME py_${MY_TESTNAME_PREFIX}${name} COMMAND Slicer)
+endfunction()

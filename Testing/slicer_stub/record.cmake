@@ -1,0 +1,11 @@
+# Slicer's SlicerExtensionCPack.cmake refuses an extension without these.
+foreach(name IN ITEMS HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${name}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${name} is missing")
+  endif()
+endforeach()
+foreach(name IN ITEMS README.md LICENSE)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${name})
+    message(FATAL_ERROR "${name} is missing")
+  endif()
+endforeach()
