@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, spatial
 
 from LungCADLib.scan import Geometry, Scan
 
@@ -36,6 +36,10 @@ LEAST_DENSE_HU = -830
 """Nothing is sought where the smoothed lung is as dense as lung."""
 
 MIN_ROUNDNESS = 0.15
+SAME_PLACE, COMPARABLE = 0.7, 2.5
+"""Two blobs are one when they lie nearer than this many of the larger radius, and their radii differ by less than this
+factor."""
+
 BUDGET = 1500
 """So many blobs are looked at. Vessel forks answer more strongly than a ground-glass nodule and come first here."""
 
@@ -235,6 +239,7 @@ def _one_per_place(blobs: Blobs, budget: int) -> Blobs:
     order = np.argsort(-strength, kind="stable")
     blobs = blobs.take(order)
     radius = np.sqrt(3) * blobs.sigma_mm
+    tree = spatial.cKDTree(blobs.index)
     alive = np.ones(len(blobs), bool)
     kept: list[int] = []
     for i in range(len(blobs)):
@@ -243,7 +248,9 @@ def _one_per_place(blobs: Blobs, budget: int) -> Blobs:
         kept.append(i)
         if len(kept) == budget:
             break
-        near = np.linalg.norm(blobs.index - blobs.index[i], axis=1) < 0.7 * np.maximum(radius, radius[i])
-        comparable = (radius < 2.5 * radius[i]) & (radius > 0.4 * radius[i])
-        alive &= ~(near & comparable)
+        low, high = radius[i] / COMPARABLE, radius[i] * COMPARABLE
+        around = np.array(tree.query_ball_point(blobs.index[i], SAME_PLACE * high), int)
+        distance = np.linalg.norm(blobs.index[around] - blobs.index[i], axis=1)
+        near = distance < SAME_PLACE * np.maximum(radius[around], radius[i])
+        alive[around[near & (radius[around] < high) & (radius[around] > low)]] = False
     return blobs.take(np.array(kept, int))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from LungCADLib.detection.blobs import Blobs, LungGrid, find_blobs, lung_grid
+from LungCADLib.detection.blobs import BUDGET, Blobs, LungGrid, find_blobs, lung_grid
 from LungCADLib.detection.features import describe
 from LungCADLib.lungs import segment_lungs
 from LungCADLib.lungs.crop import crop_region
@@ -91,14 +91,14 @@ class Ground:
         return Rows(self.features[keep], self.lesion[keep] >= 0, names, names)
 
 
-def scan_grounds(data: Path, manifest: Path, follow: Callable[[str], None]) -> Iterator[Ground]:
-    """Read the scans of a manifest, find their lungs and their blobs."""
+def scan_grounds(data: Path, manifest: Path, follow: Callable[[str], None], budget: int = BUDGET) -> Iterator[Ground]:
+    """Read the scans of a manifest, find their lungs and at most `budget` blobs of each."""
     for entry in json.loads(manifest.read_text(encoding="utf-8"))["scans"]:
         follow(f"scan {entry['folder']}")
         scan = read_scan(data / entry["folder"])
         region = segment_lungs(scan).region
         grid = lung_grid(scan, region)
-        blobs = find_blobs(grid)
+        blobs = find_blobs(grid, budget)
         lps = grid.geometry.to_lps(blobs.index)
         lesion = np.full(len(blobs), NOT_A_NODULE)
         for k, known in enumerate(entry["lesions"] + entry.get("doubtful", [])):

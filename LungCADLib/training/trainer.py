@@ -23,7 +23,7 @@ WARM_UP = 0.05
 """Share of the steps in which the learning rate rises; afterwards it falls along a cosine."""
 
 AVERAGED_OVER = 200
-"""Steps over which the weights are averaged (exponentially); the average is the result."""
+"""Steps over which the weights are averaged (exponentially), unless a recipe says so; the average is the result."""
 
 SAVED_EVERY = 50
 """Steps between two checkpoints."""
@@ -51,6 +51,8 @@ class Recipe:
         Of AdamW; the rate is the highest one.
     settings
         What JSON can hold and a checkpoint must agree with: a change starts the run again only when it is asked for.
+    averaged_over
+        Steps over which the weights are averaged; a short run needs fewer.
     """
 
     network: Callable[[], "nn.Module"]
@@ -60,6 +62,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     settings: Mapping[str, Any] | None = None
+    averaged_over: int = AVERAGED_OVER
 
 
 def train(
@@ -98,7 +101,9 @@ def train(
 
     torch.manual_seed(seed)
     network = recipe.network().to(device)
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_multi_average(), use_buffers=True)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=_multi_average(recipe.averaged_over), use_buffers=True
+    )
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"seed": seed, "steps": recipe.steps, **(recipe.settings or {})}
@@ -132,10 +137,10 @@ def _rate(step: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, steps - rising))
 
 
-def _multi_average() -> Any:
+def _multi_average(steps: int) -> Any:
     from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-    return get_ema_multi_avg_fn(1 - 1 / AVERAGED_OVER)
+    return get_ema_multi_avg_fn(1 - 1 / steps)
 
 
 def _number(seed: int, step: int) -> int:
