@@ -13,12 +13,12 @@ SECONDS = 600
 
 
 def _slicer_environment():
-    """The environment Slicer was started with; None where this runs without Slicer."""
+    """The environment Slicer was started with; None where this runs without the application."""
     try:
-        from slicer.util import startupEnvironment
+        import slicer.util
     except ImportError:
         return None
-    return startupEnvironment()
+    return slicer.util.startupEnvironment() if hasattr(slicer, "app") else None
 
 
 class LungCADJobsTest(unittest.TestCase):
