@@ -158,6 +158,19 @@ class Opinion:
 
 
 @dataclass
+class Attribute:
+    """How readers would be expected to rate one characteristic, from 1 to 5.
+
+    `value` is the mean rating, `grade` one rating and `meaning` its word; `probabilities` are those of 1 to 5.
+    """
+
+    value: float
+    grade: int
+    probabilities: list[float]
+    meaning: str
+
+
+@dataclass
 class Risk:
     """One risk equation's answer: a probability, its range over the inputs nobody gave, and which those are.
 
@@ -189,6 +202,7 @@ class Nodule:
     """One nodule: where, how sure, how big, of what kind, how suspicious, what to do.
 
     `axes_lps_mm` holds the ends of the long axis, then of the short axis, in the slice at which they were measured.
+    `attributes` holds how it looks, by LIDC's names of characteristics; empty where nothing rated it.
     """
 
     id: str
@@ -210,6 +224,7 @@ class Nodule:
     location: Location
     suspicion: Opinion | None = None
     opinions: list[Opinion] = field(default_factory=list)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
     risk: dict[str, Risk] = field(default_factory=dict)
     lung_rads: Advice | None = None
     fleischner: Advice | None = None
@@ -268,6 +283,11 @@ class Study:
 
     def __post_init__(self) -> None:
         self.masks: Masks | None = None
+
+    @property
+    def counted(self) -> list[Nodule]:
+        """The nodules that nobody rejected: what the exam's category rests on, and what a report shows."""
+        return [nodule for nodule in self.nodules if nodule.status != "rejected"]
 
     def to_json(self, indent: int | None = 2) -> str:
         """The study as JSON text (UTF-8 safe, no NaN)."""

@@ -1,4 +1,4 @@
-"""A person's work on a study: verdicts, nodules added by hand, outlines corrected, each recorded and undone one by one."""
+"""A person's work on a study: verdicts, nodules added, outlines corrected; each is recorded and can be undone."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -154,7 +154,7 @@ class Review:
     def _done(self, id_: str, action: Action) -> None:
         verdict = self.study.lungs.verdict
         self.study.exam = guidelines.assess(
-            counted(self.study),
+            self.study.counted,
             self.study.provenance.settings.patient,
             lungs_evaluable=verdict.complete and verdict.status != "failed",
         )
@@ -162,15 +162,3 @@ class Review:
 
     def _record(self, id_: str, action: Action) -> None:
         self.study.changes.append(Change(self.who, datetime.now(UTC).isoformat(timespec="seconds"), id_, action))
-
-
-def counted(study: Study) -> list[Nodule]:
-    """The nodules that nobody rejected."""
-    return [nodule for nodule in study.nodules if nodule.status != "rejected"]
-
-
-def reported(study: Study) -> Study:
-    """The study without the nodules that a person rejected, for tables and reports; the changes stay in it."""
-    part = replace(study, nodules=counted(study))
-    part.masks = study.masks
-    return part

@@ -18,7 +18,15 @@ from LungCADLib.masks import BoxMask, LungLabel, Masks
 from LungCADLib.pictures import LUNG_WINDOW
 from LungCADLib.scan import Geometry, Scan
 from LungCADLib.scene.hierarchy import place_under_study
-from LungCADLib.segments import LUNG_SEGMENT_IDS, NODULE_SEGMENT_PREFIX, TERMINOLOGY_TAG, Layer, Segment, segments
+from LungCADLib.segments import (
+    LUNG_SEGMENT_IDS,
+    NODULE_SEGMENT_PREFIX,
+    TERMINOLOGY_TAG,
+    Layer,
+    Segment,
+    outlines,
+    segments,
+)
 from LungCADLib.study import Nodule, ScanInfo, Study
 
 LABELMAP = "Binary labelmap"
@@ -41,7 +49,7 @@ class StudyNodes:
     text: Any
 
 
-def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> StudyNodes:
+def add_study(scene: Any, study: Study, scan: Scan | None, volume: Any = None, *, place: bool = True) -> StudyNodes:
     """Add a study to a scene as nodes.
 
     Parameters
@@ -51,14 +59,16 @@ def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> Study
     study
         What was found, with its masks.
     scan
-        The scan it was found in.
+        The scan it was found in; needed only where there is no volume.
     volume
         The `vtkMRMLScalarVolumeNode` the scan came from; None adds one. If it is under a transform, the scan's
         positions are those before it, and outlines and points follow the same transform.
+    place
+        Whether to put the nodes under the volume's study in the subject hierarchy, or leave that for later.
 
     Returns
     -------
-    The nodes, all under the volume's study in the subject hierarchy: the volume, one segmentation (lungs, airway and
+    The nodes, under the volume's study in the subject hierarchy: the volume, one segmentation (lungs, airway and
     nodules, referring to the volume's geometry), one table with a row per nodule, one list of points at the
     centers, and the study itself as text.
 
@@ -69,10 +79,11 @@ def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> Study
     """
     table_of_segments, layers = segments(study)
     if volume is None:
-        volume = _add_volume(scene, scan)
+        assert scan is not None
+        volume = add_volume(scene, scan)
     nodes = StudyNodes(
         volume,
-        _add_segmentation(scene, table_of_segments, layers, scan.geometry, volume),
+        _add_segmentation(scene, table_of_segments, layers, outlines(study).geometry, volume),
         _add_table(scene, study.nodules),
         _add_centers(scene, study.nodules),
         _add_text(scene, study),
@@ -81,7 +92,10 @@ def add_study(scene: Any, study: Study, scan: Scan, volume: Any = None) -> Study
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     for role in ("volume", "segmentation", "table", "centers"):
         nodes.text.SetNodeReferenceID(role, getattr(nodes, role).GetID())
-    place_under_study(scene, volume, [nodes.segmentation, nodes.table, nodes.centers, nodes.text], scan.header)
+    if place:
+        place_under_study(
+            scene, volume, [nodes.segmentation, nodes.table, nodes.centers, nodes.text], study.scan.header
+        )
     return nodes
 
 
@@ -129,7 +143,8 @@ def _vtk_matrix(array: NDArray[np.float64]) -> vtkMatrix4x4:
     return matrix
 
 
-def _add_volume(scene: Any, scan: Scan) -> Any:
+def add_volume(scene: Any, scan: Scan) -> Any:
+    """Add a CT as a volume node, shown in the lung window."""
     # Node names become file names inside a bundle, and an "&" there makes Slicer write a scene it cannot read.
     name = re.sub(r"[^A-Za-z0-9 ._-]+", "_", scan.header.series_description or "").strip(" ._")
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name or "CT")

@@ -89,6 +89,8 @@ def header_of(volume: Any) -> Header:
     scene = volume.GetScene()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.GetItemByDataNode(volume)
+    if item == hierarchy.GetInvalidItemID():
+        return Header(source=volume.GetName(), series_description=volume.GetName())
     study = hierarchy.GetItemAncestorAtLevel(item, _DICOM.GetDICOMLevelStudy())
     patient = hierarchy.GetItemAncestorAtLevel(item, _DICOM.GetDICOMLevelPatient())
 

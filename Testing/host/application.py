@@ -1,5 +1,7 @@
 """`slicer` as the application shows it: scene, logics, `slicer.app`, scripted modules; and `qt` and `ctk` beside it."""
 
+# ruff: noqa: N802, N815  Qt's and Slicer's own names.
+
 import os
 import sys
 import types
@@ -12,10 +14,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
 import slicer.util
-from host import pythonqt, widgets
-from host.pythonqt import STAND_INS, Module, define, define_qt, unwrap, wrap
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from host import pythonqt, widgets
+from host.pythonqt import STAND_INS, Module, define, define_qt, unwrap, wrap
 from LungCADLib.scene.host import SceneHost
 
 MODULE = Path(__file__).resolve().parents[2] / "LungCAD" / "LungCAD.py"
@@ -88,6 +90,17 @@ class _Application:
 
     def moduleManager(self) -> Any:
         return types.SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
+
+    def coreIOManager(self) -> Any:
+        def save(kind: str, properties: dict[str, Any], messages: Any) -> bool:
+            import vtk
+
+            image = vtk.vtkImageData()
+            image.SetDimensions(8, 8, 1)
+            image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+            return kind == "SceneFile" and slicer.mrmlScene.WriteToMRB(properties["fileName"], image, messages)
+
+        return types.SimpleNamespace(saveNodes=save)
 
     def connect(self, signature: str, slot: Any) -> bool:
         if signature != "startupCompleted()":
@@ -180,6 +193,14 @@ class Host:
     def process(self, times: int = 1) -> None:
         for _ in range(times):
             self.application.processEvents()
+
+    def open(self, path: Path) -> None:
+        """Open a scene bundle in place of what is there."""
+        self.scene.Clear(False)
+        messages = slicer.vtkMRMLMessageCollection()
+        if not self.scene.ReadFromMRB(str(path), False, messages):
+            raise OSError(messages.GetAllMessagesAsString())
+        self.process(3)
 
     def palette(self, dark: bool) -> None:
         """Slicer's light or dark style."""

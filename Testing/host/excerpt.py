@@ -5,21 +5,60 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CLASSES = """
-    qt.QObject qt.QWidget qt.QFrame qt.QLabel qt.QPushButton qt.QToolButton qt.QCheckBox qt.QComboBox qt.QSpinBox
-    qt.QDoubleSpinBox qt.QProgressBar qt.QPlainTextEdit qt.QTextBrowser qt.QTableWidget qt.QTableWidgetItem qt.QHeaderView
-    qt.QAbstractItemView qt.QVBoxLayout qt.QHBoxLayout qt.QFormLayout qt.QGridLayout qt.QTimer qt.QPixmap qt.QColor
-    qt.QBrush qt.QApplication qt.QFileDialog qt.QUrl qt.QDesktopServices qt.QSettings qt.QMessageBox
-    ctk.ctkCollapsibleButton ctk.ctkCollapsibleGroupBox ctk.ctkMessageBox
-    slicer.qMRMLWidget slicer.qMRMLNodeComboBox slicer.qMRMLSegmentationShow3DButton
-""".split()
+CLASSES = {
+    "qt": (
+        "QObject",
+        "QWidget",
+        "QFrame",
+        "QLabel",
+        "QPushButton",
+        "QToolButton",
+        "QCheckBox",
+        "QComboBox",
+        "QSpinBox",
+        "QDoubleSpinBox",
+        "QProgressBar",
+        "QPlainTextEdit",
+        "QTextBrowser",
+        "QTableWidget",
+        "QTableWidgetItem",
+        "QHeaderView",
+        "QAbstractItemView",
+        "QVBoxLayout",
+        "QHBoxLayout",
+        "QFormLayout",
+        "QGridLayout",
+        "QTimer",
+        "QPixmap",
+        "QFont",
+        "QIcon",
+        "QColor",
+        "QBrush",
+        "QApplication",
+        "QFileDialog",
+        "QUrl",
+        "QDesktopServices",
+        "QSettings",
+        "QMessageBox",
+    ),
+    "ctk": (
+        "ctkCollapsibleButton",
+        "ctkCollapsibleGroupBox",
+        "ctkMessageBox",
+    ),
+    "slicer": (
+        "qMRMLWidget",
+        "qMRMLNodeComboBox",
+        "qMRMLSegmentationShow3DButton",
+    ),
+}
 
 
 def main() -> None:
     dump = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     widget = set(dump["qt.QWidget"]["methods"])
     lines = []
-    for name in CLASSES:
+    for name in (f"{module}.{name}" for module, names in CLASSES.items() for name in names):
         entry = dump[name]
         # What every widget has is said once, at qt.QWidget.
         inherited = widget if name != "qt.QWidget" and entry.get("widget", True) else set()

@@ -3,12 +3,15 @@
 Values are kept as there: nodes as references of the parameter's name, everything else as text under that name.
 """
 
+# ruff: noqa: N802  Qt's and Slicer's own names.
+
 import typing
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 import vtk
+
 from host.pythonqt import STAND_INS
 
 

@@ -1,6 +1,9 @@
 """PythonQt's manners over PySide6: properties are attributes, signals are connected by their signature."""
 
+# ruff: noqa: N802  Qt's and Slicer's own names.
+
 import enum
+import inspect
 import json
 import sys
 import traceback
@@ -105,9 +108,11 @@ class Signal:
         self._key = name, arguments
 
     def connect(self, slot: Any) -> bool:
+        taken = self._arguments if self._arguments is not None else _positional(slot)
+
         def call(*args: Any) -> None:
             try:
-                slot(*[wrap(argument) for argument in args[: self._arguments]])
+                slot(*[wrap(argument) for argument in args[:taken]])
             except BaseException as error:
                 ERRORS.append(error)
                 traceback.print_exc(file=sys.stderr)
@@ -122,6 +127,14 @@ class Signal:
 
     def emit(self, *args: Any) -> None:
         self._signal.emit(*map(unwrap, args))
+
+
+def _positional(slot: Any) -> int | None:
+    """How many arguments a slot takes, as PythonQt counts them where no signature names them; None for any."""
+    parameters = inspect.signature(slot).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _split(wrapped: Wrapped, signature: str) -> tuple[str, int, str]:

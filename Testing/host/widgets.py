@@ -1,5 +1,7 @@
 """The ctk and qMRML widgets that LungCAD's panel uses, as simple as can be, with their properties and signals."""
 
+# ruff: noqa: N801, N802, N815  Qt's and Slicer's own names.
+
 from typing import Any
 
 from PySide6.QtCore import Property, QEvent, QSize, Qt, Signal
@@ -52,8 +54,15 @@ class ctkCollapsibleButton(QAbstractButton):
     def _with_contents(self, of_layout: str) -> QSize:
         size = QSize(self.fontMetrics().horizontalAdvance(self.text()) + 40, self._header())
         if self.isChecked() and self.layout() is not None:
-            size = size.expandedTo(getattr(self.layout(), of_layout)())
+            inner = getattr(self.layout(), of_layout)()
+            size = size.expandedTo(QSize(inner.width(), inner.height() + self._header()))
         return size
+
+    def hasHeightForWidth(self) -> bool:
+        return self.layout() is not None and self.layout().hasHeightForWidth()
+
+    def heightForWidth(self, width: int) -> int:
+        return self._header() + (self.layout().heightForWidth(width) if self.isChecked() else 0)
 
     def hitButton(self, position: Any) -> bool:
         return position.y() < self._header()
@@ -88,10 +97,16 @@ class ctkCollapsibleGroupBox(QGroupBox):
         self.setCheckable(True)
         self.toggled.connect(self._show)
 
+    def minimumSizeHint(self) -> QSize:
+        return super().minimumSizeHint() if self.isChecked() else QSize(0, self.fontMetrics().height() + 6)
+
+    sizeHint = minimumSizeHint
+
     def _show(self, shown: bool) -> None:
         for child in self.findChildren(QWidget, options=Qt.FindDirectChildrenOnly):
             child.setVisible(shown)
-        self.setMaximumHeight(16777215 if shown else self.fontMetrics().height() + 12)
+        self.setMaximumHeight(16777215 if shown else self.fontMetrics().height() + 6)
+        self.setFlat(not shown)
 
     def _collapsed(self) -> bool:
         return not self.isChecked()

@@ -1,0 +1,166 @@
+"""One analysis of a volume node: the job in another process, and its results into the scene as they come."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import slicer
+
+from LungCADLib.errors import InputError
+from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Volume, prepare, read_found
+from LungCADLib.scene import update, views, volumes
+from LungCADLib.scene.hierarchy import place_under_study
+from LungCADLib.scene.nodes import StudyNodes, add_study
+from LungCADLib.settings import Settings
+from LungCADLib.study import Study
+
+StartJob = Callable[[Volume, Settings], Job]
+
+
+def start_job(volume: Volume, settings: Settings) -> Job:
+    """A job in Slicer's own Python where there is one, in this one elsewhere."""
+    python = shutil.which("PythonSlicer")
+    return Job(
+        volume,
+        settings,
+        scene=False,
+        python=python,
+        environment=slicer.util.startupEnvironment() if python else None,
+    )
+
+
+class Run:
+    """One analysis; call `tick` from a timer until `running` is False.
+
+    Parameters
+    ----------
+    volume
+        The CT's node. Under a transform, a hardened copy of it is analyzed and stays in the scene if the run succeeds.
+    settings
+        How to analyze it.
+    start
+        Starts the job; None takes `start_job`.
+
+    Attributes
+    ----------
+    progress
+        The last that was heard of the job.
+    failure
+        Why there is no result, once the run has ended without one.
+    study, nodes
+        What is in the scene so far; `complete` once the nodules are there.
+
+    Raises
+    ------
+    InputError
+        If the volume cannot be a chest CT in HU; the scene is untouched then.
+    """
+
+    def __init__(self, volume: Any, settings: Settings, start: StartJob | None = None) -> None:
+        volumes.check_volume(volume)
+        self._given, self.volume = volume, volumes.hardened(volume)
+        try:
+            values, geometry = volumes.values_of(self.volume), volumes.geometry_of(self.volume)
+            header = volumes.header_of(volume)
+        except InputError:
+            self._leave_nothing()
+            raise
+        self.progress: Progressed | None = None
+        self.failure: Failed | None = None
+        self.study: Study | None = None
+        self.nodes: StudyNodes | None = None
+        self.complete = False
+        prepare()
+        self._job = (start or start_job)(Volume(values, geometry, header), settings)
+        self._job_ended = self._given_up = self._over = False
+        self._steps: list[Iterator[None]] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether `tick` has anything left to do."""
+        return not self._over
+
+    @property
+    def log(self) -> str:
+        """What the other process said beside its progress."""
+        return self._job.log
+
+    def cancel(self) -> None:
+        """Stop; the run ends within two seconds and leaves the scene as it was."""
+        self._given_up = True
+        self._job.cancel()
+
+    def close(self) -> None:
+        """Stop at once and wait for the end: the application goes, or the module is reloaded."""
+        self._job.close()
+        self._over = True
+
+    def tick(self) -> bool:
+        """Hear the job, and do one small piece of bringing its results into the scene.
+
+        Returns
+        -------
+        Whether there is something new to show.
+        """
+        if not self._given_up and not self._volume_there():
+            self.cancel()
+            self.failure = Failed("input", "The CT was removed from the scene, so the analysis was stopped.")
+        events = self._job.poll() if not self._job_ended else []
+        for event in events:
+            match event:
+                case Progressed():
+                    self.progress = event
+                case Found() if not self._given_up:
+                    # At once: what was found lies in the job's folder, which a failure removes.
+                    self._steps.append(self._bring(event))
+                case Failed():
+                    self._job_ended = True
+                    self.failure = self.failure or event
+                case Finished():
+                    self._job_ended = True
+        if self._given_up:
+            self._steps.clear()
+        if self._steps:
+            if next(self._steps[0], self) is self:
+                self._steps.pop(0)
+            return True
+        if self._job_ended:
+            self._end()
+        return bool(events)
+
+    def _bring(self, event: Found) -> Iterator[None]:
+        """Read one part of the result and put it into the scene, a piece per tick."""
+        try:
+            study = read_found(event.folder)
+        except OSError:
+            return  # The job failed in the meantime; its message follows.
+        yield
+        if self.nodes is None:
+            self.nodes = add_study(self.volume.GetScene(), study, None, self.volume, place=False)
+            yield
+            views.show_volume(self.volume)
+        elif update.all_there(self.nodes):
+            update.update_study(self.nodes, study)
+        self.study, self.complete = study, event.what == "nodules"
+        yield
+
+    def _end(self) -> None:
+        """Leave the scene in order: with the results under the CT's study, or as it was."""
+        self._over = True
+        self._job.close()
+        nodes = self.nodes
+        if nodes is not None and self.study and self.complete and not self._given_up and update.all_there(nodes):
+            made = [nodes.segmentation, nodes.table, nodes.centers, nodes.text]
+            place_under_study(nodes.volume.GetScene(), nodes.volume, made, self.study.scan.header)
+            return
+        if nodes is not None:
+            update.remove_study(nodes)
+        self.nodes = self.study = None
+        self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        if self.volume is not self._given and self.volume.GetScene() is not None:
+            self.volume.GetScene().RemoveNode(self.volume)
+
+    def _volume_there(self) -> bool:
+        return self._given.GetScene() is not None and self.volume.GetScene() is not None
