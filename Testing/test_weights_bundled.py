@@ -48,6 +48,11 @@ def test_what_was_written_comes_back(toy):
     assert (members[1]["layer.weight"].dtype, members[1]["steps"].dtype) == (torch.float32, torch.int64)
 
 
+def test_who_may_read_other_files_may_read_weights(toy):
+    (toy.parent / "any").write_text("")
+    assert toy.stat().st_mode == (toy.parent / "any").stat().st_mode
+
+
 def test_a_release_enters_one_file_and_leaves_the_others(models, toy):
     other = models / "other.safetensors"
     other.write_bytes(b"other")

@@ -146,7 +146,7 @@ def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], descrip
         What JSON can hold: the architecture's parameters, the training data, the seed.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         f"{k}.{name}": (tensor.half() if tensor.dtype == torch.float32 else tensor).cpu().contiguous()
@@ -155,7 +155,10 @@ def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], descrip
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"lungcad": json.dumps({**description, "members": len(members)}, sort_keys=True)})
+    # Not save_file, whose files nobody but their owner may read.
+    partial.write_bytes(
+        save(tensors, {"lungcad": json.dumps({**description, "members": len(members)}, sort_keys=True)})
+    )
     partial.replace(path)
 
 

@@ -1,0 +1,82 @@
+"""Half precision changes nothing that matters: the packaged networks say the same of a chest's nodules."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from LungCADLib.weights import bundled_files
+
+torch = pytest.importorskip("torch")
+
+
+def _outlines(chest):
+    from LungCADLib.nodules.outline_network import outline_all_by_network
+    from LungCADLib.study import Candidate
+
+    candidates = [Candidate(nodule.center_lps_mm, nodule.diameter_mm / 2, "solid", 1.0) for nodule in chest.nodules]
+    found = outline_all_by_network(chest.scan, chest.masks.lungs > 0, candidates)
+    voxels = np.zeros((len(found), *chest.scan.hu.shape), bool)
+    for one, mask in zip(voxels, found, strict=True):
+        one[mask.box] = mask.mask
+    return voxels
+
+
+def _same_outlines(full, half):
+    dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in zip(full, half, strict=True)]
+    assert min(dice) > 0.95
+    assert np.mean(dice) > 0.98
+
+
+def _scores(chest):
+    from LungCADLib.detection.reduction import detect
+    from LungCADLib.masks import Lungs
+    from LungCADLib.progress import Progress
+
+    lungs = Lungs(chest.masks.lungs, chest.masks.lungs > 0, None)
+    return {candidate.center_lps_mm: candidate.score for candidate in detect(chest.scan, lungs, Progress())}
+
+
+def _same_scores(full, half):
+    assert full.keys() == half.keys()
+    differences = np.array([abs(full[place] - half[place]) for place in full])
+    assert differences.max() < 0.05
+    assert differences.mean() < 0.005
+
+
+def _suspicions(chest):
+    from LungCADLib.malignancy.appearance import log_odds, networks, view_of
+
+    seen = torch.cat([view_of(chest.scan, outline) for outline in chest.masks.nodules.values()])
+    return 1 / (1 + np.exp(-log_odds(networks(), seen).mean(axis=0)))
+
+
+def _grades(chest):
+    from LungCADLib.malignancy.attributes import chances_above, cuts_of, networks
+
+    cuts = [cuts_of(chest.scan, outline) for outline in chest.masks.nodules.values()]
+    return chances_above(networks(), cuts)
+
+
+def _within_two_percent(full, half):
+    assert np.abs(full - half).max() < 0.02
+
+
+CHECKS = {
+    "outline": (_outlines, _same_outlines),
+    "reduction": (_scores, _same_scores),
+    "appearance": (_suspicions, _within_two_percent),
+    "attributes": (_grades, _within_two_percent),
+}
+
+PACKAGED = [file.name.partition(".")[0] for file in bundled_files() if file.name.endswith(".safetensors")]
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_bfloat16_changes_nothing_that_matters(chest, name):
+    answers, same = CHECKS[name]
+    full = answers(chest)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = answers(chest)
+    assert pickle.dumps(full) != pickle.dumps(half)  # so the precision did change
+    same(full, half)
