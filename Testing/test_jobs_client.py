@@ -213,6 +213,25 @@ time.sleep(1000)
     assert swept.exists()
 
 
+def test_behind_a_launcher_that_ends_at_once_the_worker_may_still_clean_up(start, tmp_path):
+    swept, ready = tmp_path / "swept", tmp_path / "ready"
+    worker = f"""
+import signal, sys, time
+def clean(*args):
+    time.sleep(0.3); open({str(swept)!r}, "w"); sys.exit()
+signal.signal(signal.SIGTERM, clean)
+open({str(ready)!r}, "w")
+time.sleep(1000)
+"""
+    job = start(f"subprocess.Popen([sys.executable, '-SE', '-c', {worker!r}]).wait()")
+    while not ready.exists():
+        job.poll()
+        time.sleep(0.01)
+    job.cancel()
+    assert follow(job) == [Failed("cancelled", "Stopped.")]
+    assert swept.exists()
+
+
 def test_cancelled_before_it_began_it_never_begins(start, place, tmp_path):
     job = start(f"open({str(tmp_path / 'began')!r}, 'w')")
     job.cancel()

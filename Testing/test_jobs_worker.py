@@ -235,6 +235,25 @@ def test_a_worker_whose_client_is_gone_stops(tmp_path):
     assert from_line(answer.stdout.splitlines()[-1]) == Failed("cancelled", "Stopped.")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_client_that_is_killed_leaves_no_folder_behind(nrrd, tmp_path):
+    code = f"""
+import os, signal, time
+from pathlib import Path
+from LungCADLib.jobs import Job
+job = Job(Path({str(nrrd)!r}), temporary=Path({str(tmp_path)!r}))
+while not job.poll():
+    time.sleep(0.02)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+    assert len(list(tmp_path.iterdir())) == 1
+    deadline = time.monotonic() + 60
+    while list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_caller_knows_of_a_volume_is_in_the_study(nrrd, tmp_path, monkeypatch):
     from LungCADLib import pipeline
 

@@ -46,7 +46,7 @@ from LungCADLib.settings import Settings
 
 POLL_S = 0.04
 """How long one `poll` may write at a volume that is handed over."""
-ASKED_S, KILLED_S = 1.0, 0.5
+ASKED_S, KILLED_S = 0.8, 0.4
 """How long a worker that was asked to end may take, and how long one that was killed; together under two seconds."""
 LOG_BYTES, LOG_FILE_BYTES = 1 << 18, 1 << 24
 """How much of the log's end is kept, and how large its file may get before its beginning goes."""
@@ -99,7 +99,7 @@ class Job:
         self._ended = self._cancelled = False
         self._deadline: float | None = None
         self._killed = False
-        self._log = ""
+        self._log, self._log_before = "", b""
 
     def poll(self) -> list[Event]:
         """What has happened since the last call, in order. Returns at once."""
@@ -169,8 +169,9 @@ class Job:
             self._last = of_exit(exited, self._log)
         if self._worker.gone() or (self._killed and self._late()):
             return [*events, *self._end()]
-        # What the worker left behind ends.
-        self._kill()
+        # What the worker left behind ends; where it was a launcher that was asked to, its worker may clean up first.
+        if not self._cancelled or self._late():
+            self._kill()
         return events
 
     def _hand_over(self) -> bool:
@@ -261,12 +262,11 @@ class Job:
 
     def _keep_log(self) -> None:
         """Remember the end of the log, which outlives its file."""
-        if self._folder is None:
-            return
-        with suppress(OSError), (self._folder / process.LOG).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - LOG_BYTES))
-            self._log = file.read().decode("utf-8", "replace")
+        if self._folder is not None:
+            with suppress(OSError), (self._folder / process.LOG).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LOG_BYTES))
+                self._log = (self._log_before + file.read())[-LOG_BYTES:].decode("utf-8", "replace")
 
     def _bound_log(self) -> None:
         """Keep a worker that floods its log from filling the disk."""
@@ -275,6 +275,5 @@ class Job:
         with suppress(OSError):
             if path.stat().st_size > LOG_FILE_BYTES:
                 self._keep_log()
-                os.truncate(path, 0)
-                with path.open("ab") as file:
-                    file.write(self._log.encode())
+                os.truncate(path, 0)  # The worker appends, and goes on at the new end.
+                self._log_before = self._log.encode()

@@ -5,6 +5,7 @@ import faulthandler
 import logging
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     faulthandler.enable()
     signal.signal(signal.SIGTERM, _interrupt)
-    if args.client is not None:
+    if args.client is not None and sys.platform != "win32":
         threading.Thread(target=_end_with, args=(args.client,), daemon=True).start()
     log.info("LungCAD %s in %s, Python %s", __version__, Path(__file__).parents[1], platform.python_version())
     try:
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Nothing may come between the result and saying so.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     voice.say(last)
+    if args.client is not None and args.found is not None and not _runs(args.client):
+        # Nobody else will remove the job's folder.
+        shutil.rmtree(args.found.absolute().parent, ignore_errors=True)
     return 0 if isinstance(last, Finished) else 1
 
 
@@ -140,14 +144,19 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _end_with(client: int) -> None:
     """Stop this process, as somebody pressing Cancel would, when the client is gone: nobody waits for the result."""
-    if sys.platform == "win32":
-        return
-    while True:
+    while _runs(client):
         time.sleep(CLIENT_EVERY_S)
-        try:
-            os.kill(client, 0)
-        except ProcessLookupError:
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        except PermissionError:
-            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is there; on Windows, which has no way to ask without ctypes, it always seems to be."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
