@@ -40,8 +40,9 @@ def cmake():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The tree as git knows it, so that leftovers here do not count; where there is no git, all of it but caches."""
-    answer = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    """The tree without what git ignores; where there is no git, without caches."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     names = [name for name in answer.stdout.split("\0") if (ROOT / name).is_file()] if answer.returncode == 0 else []
     target = tmp_path_factory.mktemp("source") / "LungCAD"
     if not names:

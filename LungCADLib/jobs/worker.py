@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     voice = Voice(_messages_stream())
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     faulthandler.enable()
-    signal.signal(signal.SIGTERM, _interrupt)
-    if args.client is not None and sys.platform != "win32":
-        threading.Thread(target=_end_with, args=(args.client,), daemon=True).start()
     log.info("LungCAD %s in %s, Python %s", __version__, Path(__file__).parents[1], platform.python_version())
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        if args.client is not None and sys.platform != "win32":
+            threading.Thread(target=_end_with, args=(args.client,), daemon=True).start()
         voice.say(Started(os.getpid(), __version__, platform.python_version()))
         last: Finished | Failed = Finished(_run(args, voice))
     except BaseException as error:
