@@ -1,6 +1,7 @@
 """The Slicer module: connects the panel to LungCADLib, and nothing else."""
 
 import sys
+import time
 from pathlib import Path
 
 import qt
@@ -28,7 +29,7 @@ class LungCAD(ScriptedLoadableModule):
         parent.title = _("LungCAD")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = []
-        parent.contributors = ["LungCAD developers"]
+        parent.contributors = ["LungCAD contributors"]
         parent.helpText = _(
             "Finds, outlines, measures and rates lung nodules in a chest CT. For research; not a medical device."
         )
@@ -38,6 +39,30 @@ class LungCAD(ScriptedLoadableModule):
         from LungCADLib.resources import resource
 
         parent.icon = qt.QIcon(str(resource("Icons", "LungCAD.png")))
+        slicer.app.connect("startupCompleted()", register_sample_data)
+
+
+SAMPLE_SHA256 = "e3c02fc5442b75ebd2f48d868a6f588ce54330e9440e599266de38516a6da722"
+"""Of the phantom that `LungCADLib.phantom.bundled` makes; here too, so that Slicer starts without importing that."""
+
+
+def register_sample_data():
+    """Offer the phantom, which comes with the extension, in Slicer's Sample Data module."""
+    import SampleData
+
+    from LungCADLib.resources import resource
+
+    path = resource("SampleData", "LungCADPhantom.nrrd")
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="LungCAD",
+        sampleName="LungCADPhantom",
+        uris=path.as_uri(),
+        fileNames=path.name,
+        nodeNames="LungCADPhantom",
+        checksums=f"SHA256:{SAMPLE_SHA256}",
+        loadFileType="VolumeFile",
+        thumbnailFileName=str(resource("SampleData", "LungCADPhantom.png")),
+    )
 
 
 class LungCADWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -138,19 +163,58 @@ class LungCADLogic(ScriptedLoadableModuleLogic):
 
 
 class LungCADTest(ScriptedLoadableModuleTest):
-    """Run by Slicer: `Slicer --testing`, and Reload and Test. The tests are in Testing/Python of the sources."""
+    """What ctest and "Reload and Test" run inside Slicer; the finer tests run without it, in Testing of the sources."""
+
+    SECONDS = 600
 
     def setUp(self):
         slicer.mrmlScene.Clear()
+        self.panel = slicer.util.getModuleWidget("LungCAD").panel
 
     def runTest(self):
-        self.setUp()
-        self.test_panel_opens()
-        self.test_results_in_the_scene_are_shown()
+        for test in (self.test_panel_opens, self.test_what_is_no_ct_is_refused, self.test_whole_road):
+            self.setUp()
+            test()
+        slicer.mrmlScene.Clear()
 
     def test_panel_opens(self):
-        widget = slicer.util.getModuleWidget("LungCAD")
-        self.assertFalse(widget.panel.ui.applyButton.enabled)
+        self.assertFalse(self.panel.ui.applyButton.enabled)
+        self.assertTrue(self.panel.ui.applyButton.toolTip)
 
-    def test_results_in_the_scene_are_shown(self):
-        """Added below, with the phantom."""
+    def test_what_is_no_ct_is_refused(self):
+        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+        self.panel.ui.input_volume.setCurrentNode(volume)
+        self.assertFalse(self.panel.ui.applyButton.enabled)
+        self.assertTrue(self.panel.ui.inputMessage.text)
+
+    def test_whole_road(self):
+        """The phantom through the other process into the scene, then a verdict; only where what it needs is there."""
+        from LungCADLib.panel import requirements
+
+        missing = set(map(requirements.name_of, requirements.missing())) & {"pydantic", "pydicom", "SimpleITK"}
+        if missing:
+            self.delayDisplay(f"The road was not tested: {', '.join(sorted(missing))} is not installed")
+            return
+        from LungCADLib.phantom import small_phantom
+        from LungCADLib.scene.nodes import add_volume
+
+        ui = self.panel.ui
+        ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, small_phantom(0).scan))
+        ui.applyButton.click()
+        self.wait(lambda: self.panel.run is None)
+        self.assertEqual(ui.runMessage.text, "")
+        self.assertGreater(ui.noduleTable.rowCount, 3)
+        ui.noduleTable.selectRow(0)
+        ui.rejectButton.click()
+        session = self.panel.results.session
+        self.assertEqual([change.action for change in session.study.changes], ["rejected"])
+        ui.undoButton.click()
+        self.assertEqual(len(session.study.counted), ui.noduleTable.rowCount)
+
+    def wait(self, condition):
+        """Let the application run until something is so."""
+        end = time.monotonic() + self.SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            slicer.app.processEvents()
+            time.sleep(0.02)

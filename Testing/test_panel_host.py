@@ -8,10 +8,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from study_factory import make_nodule, make_scan, make_study
+from study_factory import make_scan, make_study
 
 if "LUNGCAD_REQUIRE_HOST" not in os.environ:  # .ci/run sets it, so that there these tests cannot be skipped
     pytest.importorskip("slicer", reason="slicer-core is not installed")
@@ -475,21 +476,21 @@ def test_killing_the_worker_is_one_message_and_apply_works_again(widget, ui, che
     assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
 
-def test_the_whole_road_on_the_phantom_never_holds_the_window_for_long(widget, ui, chest):
+def test_the_whole_road_never_holds_the_window_for_long(widget, ui, chest):
     """No step of the panel's own code takes 100 ms; CPU time, because others may use the machine."""
     ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, chest.scan))
     ui.applyButton.click()
-    slowest = 0.0
-    end = time.monotonic() + 240
+    steps = []
+    end = time.monotonic() + 600
     while widget.panel.run is not None:
         assert time.monotonic() < end
         before = time.process_time()
         host.process()
-        slowest = max(slowest, time.process_time() - before)
+        steps.append(time.process_time() - before)
         time.sleep(0.01)
     assert not ui.runMessage.visible, ui.runMessage.text
-    assert ui.noduleTable.rowCount >= 3
-    assert slowest < 0.1
+    assert ui.noduleTable.rowCount > 3
+    assert max(steps) < 0.1
 
 
 def test_the_panel_paints_within_300_ms_and_imports_no_torch():
@@ -511,4 +512,20 @@ print(time.process_time() - before, sorted({"torch", "monai", "scipy", "SimpleIT
     assert float(said[0]) < 0.3
 
 
-assert make_nodule
+def test_the_tests_that_slicer_runs_pass_here_too(widget, monkeypatch):
+    monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
+    module.LungCADTest().runTest()
+
+
+def test_the_phantom_is_offered_as_sample_data_with_its_sum(widget, monkeypatch):
+    from LungCADLib.phantom.bundled import SHA256
+
+    offered = {}
+    logic = SimpleNamespace(registerCustomSampleDataSource=lambda **source: offered.update(source))
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=logic))
+    parent = SimpleNamespace(path=str(HERE.parent / "LungCAD" / "LungCAD.py"))
+    module.LungCAD(parent)
+    slicer.app.startup()
+    assert parent.title == "LungCAD"
+    assert offered["checksums"] == f"SHA256:{SHA256}"
+    assert offered["uris"].endswith("LungCADPhantom.nrrd")

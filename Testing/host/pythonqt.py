@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 import types
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ STAND_INS: dict[str, dict[str, type]] = {"qt": {}, "ctk": {}, "slicer": {}}
 """Per module: class name to the class that wraps it."""
 
 
+@cache
 def _kinds(cls: type, kind: str) -> frozenset[str]:
     return frozenset().union(*(API[base.api][kind] for base in cls.__mro__ if "api" in vars(base)))
 
@@ -173,13 +175,19 @@ def unwrap(value: Any) -> Any:
 
 
 def _wrapper(value: Any) -> Any:
-    by_qt = {cls.qt: cls for classes in STAND_INS.values() for cls in classes.values()}
-    for base in type(value).__mro__:
-        if base in by_qt:
-            wrapped = by_qt[base].__new__(by_qt[base])
-            wrapped._hold(value)
-            return wrapped
-    return value
+    cls = _wrapping(type(value))
+    if cls is None:
+        return value
+    wrapped = cls.__new__(cls)
+    wrapped._hold(value)
+    return wrapped
+
+
+@cache
+def _wrapping(qt_class: type) -> Any:
+    """The nearest class that wraps a Qt class; asked only once all are defined."""
+    known = {cls.qt: cls for classes in STAND_INS.values() for cls in classes.values()}
+    return next((known[base] for base in qt_class.__mro__ if base in known), None)
 
 
 def _method(function: Any) -> Any:
