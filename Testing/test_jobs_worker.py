@@ -15,7 +15,7 @@ from LungCADLib.cli import main
 from LungCADLib.errors import Cancelled, InputError, OutputError
 from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Request, Volume, read_found
 from LungCADLib.jobs.events import Started, from_line, to_line
-from LungCADLib.jobs.failures import of_error, of_exit
+from LungCADLib.jobs.failures import EXIT_CODES, of_error, of_exit
 from LungCADLib.jobs.run import run
 from LungCADLib.jobs.worker import Voice, seconds_left
 from LungCADLib.progress import Progress, Step
@@ -138,7 +138,7 @@ def test_a_garbage_request_is_refused_in_one_sentence(text, word):
 
 def test_the_worker_says_what_it_refuses(tmp_path):
     events, code = work(b"garbage")
-    assert code == 1
+    assert code == EXIT_CODES["input"]
     (failed,) = events
     assert failed.kind == "input" and failed.message.startswith("This is not a request to LungCAD")
 
@@ -208,6 +208,12 @@ def test_a_disk_that_fills_up_during_a_run_is_said_and_nothing_is_left(nrrd, tmp
         assert last.kind == "output" and "disk is full" in last.message, job.log
         assert "File too large" in job.log
     assert [path.name for path in tmp_path.iterdir()] == ["limited-python"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's limits are POSIX")
+def test_a_disk_too_full_for_a_single_word_is_said_all_the_same(nrrd, tmp_path):
+    with Job(nrrd, SETTINGS, python=limited(tmp_path, "ulimit -f 0"), temporary=tmp_path) as job:
+        assert follow(job, seconds=100) == [of_exit(EXIT_CODES["output"], "")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -302,6 +308,7 @@ def test_every_error_has_a_kind_and_one_line(error, kind, word):
         (137, "", "memory", "lack of memory"),
         (-11, "", "internal", "(SIGSEGV)"),
         (1, "Fatal Python error: Segmentation fault", "internal", "crashed inside a library"),
+        (4, "", "output", "The disk for temporary files is full"),
         (1, "Traceback", "internal", "exit code 1"),
     ],
 )
@@ -313,6 +320,7 @@ def test_every_exit_without_a_word_is_explained(code, log, kind, word):
 class Said(list):
     def write(self, line):
         self.append(from_line(line))
+        return len(line)
 
 
 def test_a_voice_never_goes_back_and_does_not_babble():

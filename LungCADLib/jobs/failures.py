@@ -5,7 +5,12 @@ import signal
 from contextlib import suppress
 
 from LungCADLib.errors import Cancelled, InputError, OutputError
-from LungCADLib.jobs.events import Failed
+from LungCADLib.jobs.events import Failed, FailureKind
+
+EXIT_CODES: dict[FailureKind, int] = {
+    "internal": 1, "input": 3, "output": 4, "memory": 5, "device": 6, "missing": 7, "cancelled": 130,
+}  # fmt: skip
+"""How a worker ends: said once more for when its last words cannot be written, as on a full disk."""
 
 _NO_MEMORY = "This machine has not enough free memory for this scan."
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -51,6 +56,8 @@ def of_exit(code: int, log: str) -> Failed:
     log
         What the worker wrote to its standard error.
     """
+    if code == EXIT_CODES["output"]:
+        return Failed("output", "The disk for temporary files is full; make room and try again.")
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number == getattr(signal, "SIGKILL", None) or (_LAUNCHER_WORDS in log and _CRASH_WORDS not in log):
         return Failed(

@@ -1,6 +1,7 @@
 """The worker: one request in, lines of JSON out, a log on standard error."""
 
 import argparse
+import errno
 import faulthandler
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import BinaryIO, NoReturn
 from LungCADLib import __version__
 from LungCADLib.errors import InputError
 from LungCADLib.jobs.events import Event, Failed, Finished, Found, Progressed, Started, to_line
-from LungCADLib.jobs.failures import of_error
+from LungCADLib.jobs.failures import EXIT_CODES, of_error
 from LungCADLib.progress import Progress, Step
 from LungCADLib.study import Study
 
@@ -32,7 +33,7 @@ log = logging.getLogger("LungCADLib.jobs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one request and return the exit code: 0 if it was done, 1 if not; the last line says which and why."""
+    """Run one request and return the exit code, 0 or the failure's; the last line says which and why."""
     args = _arguments(argv)
     voice = Voice(_messages_stream())
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -49,11 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.log(logging.ERROR if last.kind == "internal" else logging.INFO, "%s", last.message, exc_info=error)
     # Nothing may come between the result and saying so.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    voice.say(last)
+    try:
+        voice.say(last)
+    except OSError as error:
+        last = of_error(error)
     if args.client is not None and args.found is not None and not _runs(args.client):
         # Nobody else will remove the job's folder.
         shutil.rmtree(args.found.absolute().parent, ignore_errors=True)
-    return 0 if isinstance(last, Finished) else 1
+    return 0 if isinstance(last, Finished) else EXIT_CODES[last.kind]
 
 
 class Voice:
@@ -65,8 +69,16 @@ class Voice:
         self._stage, self._fraction, self._told = "", 0.0, -1.0
 
     def say(self, event: Event) -> None:
-        """Say one event."""
-        self._stream.write(to_line(event))
+        """Say one event.
+
+        Raises
+        ------
+        OSError
+            If not all of it can be written.
+        """
+        line = to_line(event)
+        if self._stream.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def step(self, step: Step) -> None:
         """Say how far the run is."""
