@@ -9,6 +9,17 @@ from LungCADLib.study import Nodule
 
 Cell = str | float | bool | None
 
+RATED = {
+    "subtlety": "extremely subtle to obvious",
+    "margin": "poorly defined to sharp",
+    "lobulation": "none to marked",
+    "spiculation": "none to marked",
+    "texture": "non-solid to solid",
+    "sphericity": "linear to round",
+    "malignancy": "highly unlikely to highly suspicious",
+}
+"""LIDC's characteristics and what their ratings from 1 to 5 go from and to."""
+
 RISK_EQUATIONS = ("brock_2a", "brock_2b", "mayo", "herder", "va", "pku")
 
 
@@ -76,6 +87,15 @@ def _center(axis: int, name: str, toward: str) -> Column:
     return Column(f"center_{name}_lps_mm", "mm", description, float, lambda nodule: nodule.center_lps_mm[axis])
 
 
+def _rating(name: str, scale: str) -> Column:
+    def read(nodule: Nodule) -> Cell:
+        attribute = nodule.attributes.get(name)
+        return None if attribute is None else attribute.value
+
+    description = f"{name.capitalize()} as readers would be expected to rate it, from 1 to 5 ({scale})"
+    return Column(f"{name}_rating", "1", description, float, read)
+
+
 def _risk(equation: str) -> list[Column]:
     def read(bound: str) -> Callable[[Nodule], Cell]:
         def percent(nodule: Nodule) -> Cell:
@@ -125,6 +145,7 @@ COLUMNS: tuple[Column, ...] = (
     _number("lobulation", "1", "Lobulation of the margin, 0 (none) to 1 (marked)", "margin.lobulation"),
     _number("margin_sharpness", "1", "Sharpness of the margin, 0 to 1", "margin.sharpness"),
     _yes("spiculated", "Whether the margin counts as spiculated in risk equations", "margin.spiculated"),
+    *(_rating(name, scale) for name, scale in RATED.items()),
     _text("side", "right or left lung of the patient", "location.side"),
     _text("lobe", "Lobe, an estimate by geometry", "location.lobe"),
     _number("lobe_confidence", "1", "Confidence of the lobe estimate, 0 to 1", "location.lobe_confidence"),

@@ -1,13 +1,16 @@
 """Five networks of one kind, each trained without the patients of one fold, in one file of weights."""
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from LungCADLib.compute import choose_device
 from LungCADLib.training.folds import FOLDS, fold_of_patient
 from LungCADLib.training.trainer import CHECKPOINT, Recipe, train
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def add_training_arguments(parser: argparse.ArgumentParser, name: str, steps: int) -> None:
@@ -35,6 +38,7 @@ def train_members(
     recipe: Callable[[Collection[str]], Recipe],
     description: Mapping[str, Any],
     args: argparse.Namespace,
+    learned: "Callable[[Sequence[nn.Module]], Mapping[str, Any]]" = lambda members: {},
 ) -> int:
     """Train the folds asked for, with a bar that says how long it takes, and write `NAME.safetensors` if all are there.
 
@@ -48,6 +52,8 @@ def train_members(
         What the file says of itself besides seed and steps.
     args
         What `add_training_arguments` offers.
+    learned
+        Called with all five; adds to what the file says of itself.
 
     Returns
     -------
@@ -79,8 +85,9 @@ def train_members(
         out.print(f"Trained; {name}.safetensors will be written when these are too: --folds {rest}")
         return 0
     path = args.out / f"{name}.safetensors"
-    said = {**description, "seed": args.seed, "steps": args.steps}
-    write_members(path, [member(k).state_dict() for k in range(FOLDS)], said)
+    members = [member(k) for k in range(FOLDS)]
+    said = {**description, "seed": args.seed, "steps": args.steps, **learned(members)}
+    write_members(path, [one.state_dict() for one in members], said)
     out.print(f"{path}: {FOLDS} networks, {path.stat().st_size / 1e6:.1f} MB; test it with `lungcad evaluate {name}`.")
     return 0
 
