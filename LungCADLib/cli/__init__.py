@@ -19,6 +19,7 @@ from LungCADLib.errors import Cancelled, InputError, OutputError
 
 COMMANDS = {
     "analyze": "find, outline, measure and categorize the nodules of a chest CT",
+    "explain": "show where the networks looked, for one nodule",
     "series": "list the series in a folder of DICOM files",
     "phantom": "write a synthetic chest CT with known nodules",
     "models": "list the engines and the weights that come with LungCAD",

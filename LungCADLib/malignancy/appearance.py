@@ -1,6 +1,6 @@
 """The appearance network's opinion: how suspicious does the nodule look on its largest axial slice?
 
-Five small networks (`appearance_network.py`) look at the slice, turned and mirrored; the mean of their log odds is
+Five small networks (`appearance_network.py`) look at the slice, turned and mirrored; the means of their answers are
 brought to a probability. The fusion adds the six signs of the reader-suspicion model. Networks and coefficients lie in
 `Resources/Models/appearance.safetensors` and `appearance.json`, made by `lungcad train appearance`; what they may and
 may not be used for stands beside them in `appearance.md`.
@@ -32,15 +32,19 @@ if TYPE_CHECKING:
 NAME = "appearance"
 FUSION = "fusion"
 
-LOG_ODDS = "appearance_log_odds"
-"""The networks' answer, as a term of the models in `appearance.json`."""
+ANSWERS = ("appearance_log_odds", "appearance_log_diameter")
+"""What the networks answer, as terms of the models in `appearance.json`: how suspicious the slice looks, and how large
+(ln mm)."""
+
+DIAMETERS_MM = (3.0, 40.0)
+"""The ends of the scale on which the networks say how large, which is logarithmic."""
 
 ALONE_MODEL, FUSION_MODEL = "alone", "fusion"
 MODELS: dict[str, tuple[str, ...]] = {
-    ALONE_MODEL: (LOG_ODDS,),
-    FUSION_MODEL: (LOG_ODDS, *(term.name for term in TERMS)),
+    ALONE_MODEL: ANSWERS,
+    FUSION_MODEL: (*ANSWERS, *(term.name for term in TERMS)),
 }
-"""The models that opinions come from, and their terms: the first brings the networks' answer to a probability."""
+"""The models that opinions come from, and their terms: the first brings the networks' answers to a probability."""
 
 
 @cache
@@ -58,15 +62,22 @@ def networks() -> "tuple[AppearanceNetwork, ...]":
     return tuple(network_of(state) for state in bundled_members(NAME)[0])
 
 
-def log_odds(members: "Sequence[AppearanceNetwork]", seen: "Tensor", device: str = "cpu") -> NDArray[np.float64]:
-    """Log odds (members, n) of suspicion for views (n, c, y, x), each the mean over the eight sides of a view."""
+def answers(members: "Sequence[AppearanceNetwork]", seen: "Tensor", device: str = "cpu") -> NDArray[np.float64]:
+    """`ANSWERS` (members, n, 2) to views (n, c, y, x), each the mean over the eight sides of a view."""
     import torch
 
-    def suspicion(some: "Tensor") -> "Tensor":
-        return torch.stack([member(some).suspicion for member in members], dim=1)
+    from LungCADLib.malignancy.appearance_network import DIAMETER
 
-    sides = [predict(suspicion, side, device, members) for side in eight_sides(seen)]
-    return torch.stack(sides).double().mean(dim=0).T.numpy()
+    low, high = np.log(DIAMETERS_MM)
+
+    def ask(some: "Tensor") -> "Tensor":
+        said = [member(some) for member in members]
+        size = [low + (high - low) * one.traits[:, DIAMETER].sigmoid() for one in said]
+        return torch.stack([torch.stack([one.suspicion for one in said]), torch.stack(size)]).permute(2, 1, 0)
+
+    sides = [predict(ask, side, device, members) for side in eight_sides(seen)]
+    out: NDArray[np.float64] = torch.stack(sides).double().mean(dim=0).transpose(0, 1).numpy()
+    return out
 
 
 def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
@@ -79,13 +90,9 @@ def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
     """
     import torch
 
-    area = outline.mask.sum(axis=(1, 2))
-    if not area.any():
-        raise ValueError("A nodule without voxels cannot be looked at.")
-    z = int(area.argmax())
-    y, x = (round(float(v)) for v in np.argwhere(outline.mask[z]).mean(axis=0) + outline.start[1:])
+    z, y, x = slice_of(outline)
     steps = scan.spacing[1:]
-    hu = scan.hu[outline.start[0] + z]
+    hu = scan.hu[z]
     side = 2 * int(np.ceil(SIDE_PIXELS * PIXEL_MM / 2 / min(steps))) + 3
     images = (square(hu.astype(np.float32), (y, x), side), square(np.ones(hu.shape, np.float32), (y, x), side))
     return views(
@@ -95,23 +102,39 @@ def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
     )
 
 
+def slice_of(outline: BoxMask) -> tuple[int, int, int]:
+    """The voxel (z, y, x) of the scan in the middle of an outline's largest axial slice.
+
+    Raises
+    ------
+    ValueError
+        If the outline is empty.
+    """
+    area = outline.mask.sum(axis=(1, 2))
+    if not area.any():
+        raise ValueError("A nodule without voxels cannot be looked at.")
+    z = int(area.argmax())
+    y, x = (round(float(v)) for v in np.argwhere(outline.mask[z]).mean(axis=0) + outline.start[1:])
+    return outline.start[0] + z, y, x
+
+
 def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
     """What the networks think of a nodule; `low` and `high` are the least and the most suspicious of them."""
-    return _opinion(NAME, ALONE_MODEL, _answers(scan, outline)[:, None])
+    return _opinion(NAME, ALONE_MODEL, _answers(scan, outline))
 
 
 def rate_fused(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
     """What the networks and the reader-suspicion model's signs say together; `low` and `high` as above."""
-    answers = _answers(scan, outline)
-    signs = np.broadcast_to(suspicion_features(nodule), (len(answers), len(TERMS)))
-    return _opinion(FUSION, FUSION_MODEL, np.column_stack([answers, signs]))
+    said = _answers(scan, outline)
+    signs = np.broadcast_to(suspicion_features(nodule), (len(said), len(TERMS)))
+    return _opinion(FUSION, FUSION_MODEL, np.column_stack([said, signs]))
 
 
 def _answers(scan: Scan | None, outline: BoxMask | None) -> NDArray[np.float64]:
-    """The networks' log odds (members,)."""
+    """`ANSWERS` (members, 2)."""
     if scan is None or outline is None:
         raise InputError("The appearance engines look at the CT: they need the scan and the nodule's outline.")
-    return log_odds(networks(), view_of(scan, outline))[:, 0]
+    return answers(networks(), view_of(scan, outline))[:, 0]
 
 
 def _opinion(name: str, model: str, rows: NDArray[np.float64]) -> Opinion:

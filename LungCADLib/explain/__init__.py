@@ -1,0 +1,16 @@
+"""What a network looked at: heat maps on the scan's grid, made in two independent ways and checked against chance."""
+
+from LungCADLib.explain.maps import Explanation, HeatMap, agreement, on_scan, randomized
+from LungCADLib.explain.methods import grad_cam, occlusion
+from LungCADLib.explain.picture import picture
+
+__all__ = [
+    "Explanation",
+    "HeatMap",
+    "agreement",
+    "grad_cam",
+    "occlusion",
+    "on_scan",
+    "picture",
+    "randomized",
+]
