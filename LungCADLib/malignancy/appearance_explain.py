@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.explain import Explanation, agreement, grad_cam, occlusion, on_scan, randomized
-from LungCADLib.malignancy.appearance import NAME, log_odds, networks, slice_of, view_of
+from LungCADLib.malignancy.appearance import NAME, answers, networks, slice_of, view_of
 from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, PIXEL_MM, SIDE_PIXELS, TISSUE_WINDOW_HU
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Geometry, Scan
@@ -60,7 +60,7 @@ def explain_appearance(
     grid = view_grid(scan, outline)
     return Explanation(
         network=NAME,
-        log_odds=float(log_odds(members, seen).mean()),
+        log_odds=float(answers(members, seen)[:, 0, 0].mean()),
         grad_cam=on_scan(cam[None], grid, scan.geometry, "grad-cam", "evidence for suspicion, 0 or more (Grad-CAM)"),
         occlusion=on_scan(
             lost[None], grid, scan.geometry, "occlusion", "log odds of suspicion lost when lung hides the place"
