@@ -365,6 +365,12 @@ def test_a_volume_whose_slices_are_not_in_a_row_comes_back_too(tmp_path):
     assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.nrrd"))), values)
 
 
+def test_a_volume_of_something_else_than_numbers_is_refused(start, place):
+    (last,) = follow(start(f"say({FINISHED!r})", volume(dtype=np.complex64)))
+    assert last.kind == "input" and "complex64" in last.message
+    assert list(place.iterdir()) == []
+
+
 def test_cancel_while_the_volume_is_handed_over_leaves_nothing(start, place, monkeypatch):
     monkeypatch.setattr(client, "POLL_S", 0.0)
     job = start(f"say({FINISHED!r})", volume())

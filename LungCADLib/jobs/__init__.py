@@ -6,8 +6,20 @@ analyze` go through `jobs.run.run`, so there is one behavior.
 
 from LungCADLib.jobs.client import Job
 from LungCADLib.jobs.events import Event, Failed, Finished, Found, Progressed
-from LungCADLib.jobs.found import prepare, read_found
+from LungCADLib.jobs.found import prepare, read_found, reading_found
 from LungCADLib.jobs.request import Request
 from LungCADLib.jobs.volume import Volume
 
-__all__ = ["Event", "Failed", "Finished", "Found", "Job", "Progressed", "Request", "Volume", "prepare", "read_found"]
+__all__ = [
+    "Event",
+    "Failed",
+    "Finished",
+    "Found",
+    "Job",
+    "Progressed",
+    "Request",
+    "Volume",
+    "prepare",
+    "read_found",
+    "reading_found",
+]

@@ -36,6 +36,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from LungCADLib.errors import InputError
 from LungCADLib.jobs import process
 from LungCADLib.jobs.events import Event, Failed, Finished, Progressed, Started, from_line
 from LungCADLib.jobs.failures import of_error, of_exit
@@ -89,7 +90,8 @@ class Job:
     ) -> None:
         self._input, self._settings, self._out = input, settings or Settings(), out
         self._series, self._scene, self._temporary = series, scene, temporary
-        self._python, self._environment = python or sys.executable, environment
+        self._python = python or sys.executable
+        self._environment = os.environ if environment is None else environment
         self._folder: Path | None = None
         self._writing: Iterator[None] | None = None
         self._worker: process.Worker | None = None
@@ -107,7 +109,7 @@ class Job:
             return []
         try:
             return self._advance()
-        except OSError as error:
+        except (OSError, InputError) as error:
             if self._worker is not None:
                 self._worker.kill()
             self._last = self._last or of_error(error)
@@ -161,8 +163,11 @@ class Job:
             # It has said its last word; what lingers in it ends.
             self._deadline = time.monotonic() + ASKED_S
         if exited is None:
-            if self._late():
-                self._kill()
+            if not self._late():
+                return events
+            if self._killed:  # Not even the system gets rid of it; nobody waits any longer.
+                return [*events, *self._end()]
+            self._kill()
             return events
         if self._last is None:
             self._keep_log()
@@ -199,7 +204,7 @@ class Job:
             scene=self._scene,
         )
         (self._folder / "request.json").write_text(request.to_json(), encoding="utf-8")
-        self._worker = process.Worker(self._python, self._folder, self._environment or os.environ)
+        self._worker = process.Worker(self._python, self._folder, self._environment)
 
     @property
     def _results(self) -> Path:

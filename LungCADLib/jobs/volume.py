@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.errors import InputError
 from LungCADLib.scan import Geometry, Header
 
 _TYPES = {
@@ -56,7 +57,11 @@ class Volume:
         ------
         OSError
             If it cannot be written.
+        InputError
+            If its values are not numbers of a type that files hold.
         """
+        if self.values.dtype.newbyteorder("<").str[1:] not in _TYPES:
+            raise InputError(f"{self.file_name} has values of type {self.values.dtype}, not HU; convert it to int16.")
         little = self.values.dtype.newbyteorder("<")
         with path.open("wb", buffering=0) as file:
             file.write(self._nrrd_header(little))

@@ -57,8 +57,9 @@ class LungCADJobsTest(unittest.TestCase):
 
         with self.start() as job:
             events = self.follow(job, until=lambda event: isinstance(event, Found) and event.what == "nodules")
-            self.assertIsInstance(events[-1], Found, job.log)
-            study = read_found(events[-1].folder)
+            found = [event for event in events if isinstance(event, Found)]
+            self.assertEqual([event.what for event in found], ["lungs", "nodules"], job.log)
+            study = read_found(found[-1].folder)
             self.assertGreater(len(study.nodules), 3)
             self.assertEqual(set(study.masks.nodules), {nodule.id for nodule in study.nodules})
             self.assertIsInstance(self.follow(job)[-1], Finished, job.log)
