@@ -51,6 +51,15 @@ def test_a_gpu_asked_for_by_name_must_be_there(monkeypatch, name):
                 compute.choose_device(name)
 
 
+def test_auto_stands_for_what_a_run_prefers(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with compute.preferring("cpu"):
+        assert compute.choose_device("auto") == "cpu"
+        assert compute.choose_device("cuda") == "cuda"
+    assert compute.choose_device("auto") == "cuda"
+
+
 def test_devices_are_listed_with_their_free_memory_as_auto_would_take_them(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -45,17 +45,17 @@ def _same_scores(full, half):
 
 
 def _suspicions(chest):
-    from LungCADLib.malignancy.appearance import log_odds, networks, view_of
+    from LungCADLib.malignancy.appearance import rate
 
-    seen = torch.cat([view_of(chest.scan, outline) for outline in chest.masks.nodules.values()])
-    return 1 / (1 + np.exp(-log_odds(networks(), seen).mean(axis=0)))
+    outlines = chest.masks.nodules.values()
+    return np.array([rate(None, chest.scan, outline).value for outline in outlines])
 
 
 def _grades(chest):
-    from LungCADLib.malignancy.attributes import chances_above, cuts_of, networks
+    from LungCADLib.malignancy.attributes import rate_attributes
 
-    cuts = [cuts_of(chest.scan, outline) for outline in chest.masks.nodules.values()]
-    return chances_above(networks(), cuts)
+    rated = [rate_attributes(chest.scan, outline) for outline in chest.masks.nodules.values()]
+    return np.array([[attribute.probabilities for attribute in one.values()] for one in rated])
 
 
 def _within_two_percent(full, half):
