@@ -24,17 +24,21 @@ _EDIT_SETTLES_MS = 800
 def columns() -> tuple[tuple[str, str, int, Callable[[Nodule], Cell]], ...]:
     """Title, tooltip, width in pixels and cell of each column of the table."""
     return (
-        (_("ID"), _("Lesion ID, the same in segments, markers and reports"), 30, lambda n: n.id),
-        (_("Place"), _("Lung and lobe; the lobe is an estimate"), 40, details.short_place),
-        (_("Type"), _("Solid, part-solid, non-solid, calcified or fat-containing"), 64, lambda n: n.density),
-        (_("mm"), _("Mean of long and short axis, mm"), 38, lambda n: round(n.mean_diameter_mm, 1)),
-        (_("mm³"), _("Volume, mm³"), 44, lambda n: float(round(n.volume_mm3))),
-        (_("Susp."), _("Suspicion, 0 to 1; the details say whose opinion it is"), 42, _suspicion),
-        (_("Risk"), _("Risk of cancer by the Brock equation with spiculation (2b), %"), 38, _brock),
-        (_("RADS"), _("Lung-RADS v2022 category of this nodule"), 42, _category),
-        (_("Score"), _("Detection score, 0 to 1: how sure the detector is"), 42, lambda n: round(n.score, 2)),
-        (_("Status"), _("Found by LungCAD; accepted, rejected or added by a person"), 52, lambda n: n.status),
+        (_("ID"), _("Lesion ID, the same in segments, markers and reports"), 28, lambda n: n.id),
+        (_("Place"), _("Lung and lobe; the lobe is an estimate"), 38, details.short_place),
+        (_("Type"), _("Solid, part-solid, non-solid, calcified or fat-containing"), 60, _type),
+        (_("mm"), _("Mean of long and short axis, mm"), 36, lambda n: round(n.mean_diameter_mm, 1)),
+        (_("mm³"), _("Volume, mm³"), 40, lambda n: float(round(n.volume_mm3))),
+        (_("Susp."), _("Suspicion, 0 to 1; the details say whose opinion it is"), 40, _suspicion),
+        (_("Risk"), _("Risk of cancer by the Brock equation with spiculation (2b), %"), 36, _brock),
+        (_("RADS"), _("Lung-RADS v2022 category of this nodule"), 40, _category),
+        (_("Score"), _("Detection score, 0 to 1: how sure the detector is"), 40, lambda n: round(n.score, 2)),
+        (_("Status"), _("Found by LungCAD; accepted, rejected or added by a person"), 60, lambda n: n.status),
     )
+
+
+def _type(nodule: Nodule) -> Cell:
+    return "fat" if nodule.density == "fat-containing" else nodule.density
 
 
 def _category(nodule: Nodule) -> Cell:
@@ -132,6 +136,7 @@ class ResultsSection:
         header = table.horizontalHeader()
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(True)
+        header.setHighlightSections(False)
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(22)
 

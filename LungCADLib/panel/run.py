@@ -1,18 +1,22 @@
 """One analysis of a volume node: the job in another process, and its results into the scene as they come."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import slicer
 
 from LungCADLib.errors import InputError
-from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Volume, prepare, read_found
+from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Volume, prepare, reading_found
 from LungCADLib.scene import update, views, volumes
 from LungCADLib.scene.hierarchy import place_under_study
 from LungCADLib.scene.nodes import StudyNodes, add_study
 from LungCADLib.settings import Settings
 from LungCADLib.study import Study
+
+STEP_S = 0.03
+"""How long one tick goes on with small pieces of work."""
 
 StartJob = Callable[[Volume, Settings], Job]
 
@@ -121,8 +125,10 @@ class Run:
         if self._given_up:
             self._steps.clear()
         if self._steps:
-            if next(self._steps[0], self) is self:
-                self._steps.pop(0)
+            end = time.monotonic() + STEP_S
+            while self._steps and time.monotonic() < end:
+                if next(self._steps[0], self) is self:
+                    self._steps.pop(0)
             return True
         if self._job_ended:
             self._end()
@@ -130,11 +136,15 @@ class Run:
 
     def _bring(self, event: Found) -> Iterator[None]:
         """Read one part of the result and put it into the scene, a piece per tick."""
+        pieces = []
         try:
-            study = read_found(event.folder)
+            for piece in reading_found(event.folder):
+                pieces.append(piece)
+                yield
         except OSError:
             return  # The job failed in the meantime; its message follows.
-        yield
+        study = pieces[-1]
+        assert study is not None
         if self.nodes is None:
             self.nodes = add_study(self.volume.GetScene(), study, None, self.volume, place=False)
             yield

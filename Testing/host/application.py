@@ -211,6 +211,15 @@ class Host:
         self.application.setPalette(palette)
         self.process()
 
+    def fit(self, widget: Any, width: int) -> None:
+        """Make a widget as wide as said and as high as it then wants to be."""
+        self.process(3)
+        qt_widget = unwrap(widget)
+        layout = qt_widget.layout()
+        height = layout.heightForWidth(width) if layout.hasHeightForWidth() else layout.sizeHint().height()
+        qt_widget.resize(width, max(height, layout.minimumSize().height()))
+        self.process(3)
+
     def screenshot(self, widget: Any, path: Path) -> None:
         self.process(3)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,14 @@ from PySide6.QtWidgets import (
 )
 
 
+def _show_children(parent: QWidget, shown: bool) -> None:
+    """Hide what is in a collapsing widget; what was hidden by itself stays so when it opens again, as in ctk."""
+    for child in parent.findChildren(QWidget, options=Qt.FindDirectChildrenOnly):
+        if not shown:
+            child.setProperty("_hidden", child.isHidden())
+        child.setVisible(shown and not child.property("_hidden"))
+
+
 class ctkCollapsibleButton(QAbstractButton):
     """A wide button whose children are shown below it while it is not collapsed."""
 
@@ -34,8 +42,7 @@ class ctkCollapsibleButton(QAbstractButton):
         return self.fontMetrics().height() + 10
 
     def _show(self, shown: bool) -> None:
-        for child in self.findChildren(QWidget, options=Qt.FindDirectChildrenOnly):
-            child.setVisible(shown)
+        _show_children(self, shown)
         self.setMaximumHeight(16777215 if shown else self._header())
         self.updateGeometry()
         self.contentsCollapsed.emit(not shown)
@@ -103,8 +110,7 @@ class ctkCollapsibleGroupBox(QGroupBox):
     sizeHint = minimumSizeHint
 
     def _show(self, shown: bool) -> None:
-        for child in self.findChildren(QWidget, options=Qt.FindDirectChildrenOnly):
-            child.setVisible(shown)
+        _show_children(self, shown)
         self.setMaximumHeight(16777215 if shown else self.fontMetrics().height() + 6)
         self.setFlat(not shown)
 
