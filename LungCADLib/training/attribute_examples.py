@@ -58,11 +58,7 @@ def read_examples(data: Path) -> list[Example]:
     """
     slices = read_slices(data / "lidc-slices" / "slices.npz", data / "lidc-slices" / "ratings.csv")
     ratings = np.stack([slices.ratings[name] for name in WORDS], axis=1)
-    out = [
-        Example(str(slices.patient[i]), (cut_of(slices, i),), *_targets(ratings[i]))
-        for i in range(len(slices))
-        if slices.mask[i].any()
-    ]
+    out = [Example(str(slices.patient[i]), (cut_of(slices, i),), *_targets(ratings[i])) for i in range(len(slices))]
     boxes = read_vois(data / "lidc-vois" / "vois.npz", data / "lidc-vois" / "ratings.csv")
     crops = read_crops(data / "lidc-crops" / "crops.npz", data / "lidc-crops" / "ratings.csv")
     for cases, counts in ((boxes, MAJORITY), (crops, 1.0)):
