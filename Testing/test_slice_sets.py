@@ -50,7 +50,9 @@ def test_a_rating_of_zero_or_none_is_a_reader_who_did_not_mark_it(path):
 
 def test_nobody_s_rating_is_no_number(path):
     header, first, *rest = path.with_name("ratings.csv").read_text().splitlines()
-    row = ["" if name.startswith("Texture_") else v for name, v in zip(header.split(","), first.split(","), strict=True)]
+    row = [
+        "" if name.startswith("Texture_") else v for name, v in zip(header.split(","), first.split(","), strict=True)
+    ]
     path.with_name("ratings.csv").write_text("\n".join([header, ",".join(row), *rest]) + "\n")
     assert np.isnan(read(path).median("texture")).tolist() == [True, False, False, False]
 
@@ -101,7 +103,7 @@ def test_ratings_with_other_columns_or_words_are_refused(path, old, new, word):
 def test_ratings_of_another_number_of_slices_are_refused(path):
     ratings = path.with_name("ratings.csv")
     ratings.write_text("\n".join(ratings.read_text().splitlines()[:-1]) + "\n")
-    with pytest.raises(InputError, match="3 rows, but .* holds 4 slices"):
+    with pytest.raises(InputError, match=r"3 rows, but .* holds 4 slices"):
         read(path)
 
 

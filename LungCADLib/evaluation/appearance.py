@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from LungCADLib.compute import choose_device
+from LungCADLib.errors import InputError
 from LungCADLib.evaluation.appearance_card import COLUMNS, PARTS_COLUMNS, SETS, card, parts_rows, rows
 from LungCADLib.evaluation.appearance_figures import Figures, Rated, figures, strata_of
 from LungCADLib.evaluation.classification import reliability
@@ -30,11 +31,12 @@ from LungCADLib.training.appearance_fusion import (
     in_protocol,
     measure,
     suspicious,
-    unseen_log_odds,
+    unseen_answers,
     unseen_probabilities,
 )
 from LungCADLib.training.patch_sets import Patches, read_patches
 from LungCADLib.training.slice_sets import Slices, read_slices
+from LungCADLib.weights import bundled_members
 
 DECIMALS = 6
 """Of figures in JSON."""
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask the networks, compare, print."""
-    if args.ratings and not args.slices or args.table and not args.patches:
+    if (args.ratings and not args.slices) or (args.table and not args.patches):
         args.usage_error("--ratings belongs to --slices, and --table to --patches; name that file, too")
     if args.card and (args.slices or args.patches):
         args.usage_error("--card tells of the data that the network was made with; name their folder with --data")
@@ -97,9 +99,11 @@ def run(args: argparse.Namespace) -> int:
         data = appearance.packaged() | {"figures": {name: one.numbers() for name, one in found.items()}}
         (args.card / "appearance.json").write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
         (args.card / "appearance-reliability.svg").write_text(picture, encoding="utf-8")
-        (args.card / "appearance.md").write_text(
-            card(data, {name: one.figures for name, one in found.items()}), encoding="utf-8"
+        parameters = sum(p.numel() for p in appearance.networks()[0].parameters())
+        page_text = card(
+            data, bundled_members(appearance.NAME)[1], parameters, {k: one.figures for k, one in found.items()}
         )
+        (args.card / "appearance.md").write_text(page_text, encoding="utf-8")
     if args.json:
         sys.stdout.write(json.dumps(plain if len(plain) > 1 else next(iter(plain.values()))) + "\n")
     else:
@@ -115,16 +119,14 @@ def rate_slices(slices: Slices, device: str) -> tuple[Rated, list[str]]:
     InputError
         If none of them counts.
     """
-    from LungCADLib.errors import InputError
-
     n = len(slices)
     slices = slices.only(in_protocol(slices))
     if not len(slices):
         raise InputError("No slice has three readers and a median malignancy that is not 3; there is nothing to test.")
     folds, data = folds_of(slices.patient), appearance.packaged()
-    odds = unseen_log_odds(appearance.networks(), still_views(slices.hu, slices.spacing_mm), folds, device)
+    answers = unseen_answers(appearance.networks(), still_views(slices.hu, slices.spacing_mm), folds, device)
     measured = measure(slices)
-    columns = columns_of(odds, measured)
+    columns = columns_of(answers, measured)
     unseen = {name: unseen_probabilities(data, name, columns, folds) for name in data["models"]}
     network = unseen.pop(appearance.ALONE_MODEL)
     others = unseen | {
@@ -140,8 +142,11 @@ def rate_slices(slices: Slices, device: str) -> tuple[Rated, list[str]]:
 def rate_patches(patches: Patches, device: str) -> tuple[Rated, list[str]]:
     """What is said of every patch, and what to know about it; the fusion adds the diameter, patches have no outline."""
     folds, data = folds_of(patches.patient), appearance.packaged()
-    odds = unseen_log_odds(appearance.networks(), still_views(patch_hu(patches), patches.spacing_mm), folds, device)
-    columns = {appearance.LOG_ODDS: odds, **dict.fromkeys((DIAMETER, LONG_AXIS), np.log(patches.diameter_mm))}
+    answers = unseen_answers(appearance.networks(), still_views(patch_hu(patches), patches.spacing_mm), folds, device)
+    columns = {
+        **dict(zip(appearance.ANSWERS, answers.T, strict=True)),
+        **dict.fromkeys((DIAMETER, LONG_AXIS), np.log(patches.diameter_mm)),
+    }
     network, fusion, ruler = (
         unseen_probabilities(data, name, columns, folds) for name in (appearance.ALONE_MODEL, "size", "ruler")
     )

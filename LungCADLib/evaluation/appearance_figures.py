@@ -62,6 +62,9 @@ METRICS: dict[str, Callable[[Labels, Scores], float]] = {
     "calibration_intercept": calibration_intercept,
 }
 
+RANKING = ("auc", "average_precision", "sensitivity_at_specificity_90")
+"""Metrics that ask for the order only: the ruler's are of its millimeters, to which folds would only add noise."""
+
 BESIDE = ("fusion", "ruler")
 """What the network is compared with in every figure; the rest, by AUC over all nodules."""
 
@@ -97,26 +100,30 @@ def figures(rated: Rated, differences: Sequence[tuple[str, str]], seed: int = 0)
     `auc_fusion_minus_ruler`, or `auc_minus_ruler` where the first is the network (""), drawn with the same patients.
     """
     resamples, labels = Resamples(rated.patients.tolist(), seed=seed), rated.labels
-    scores = {"": rated.network, **rated.others}
+    probabilities = {"": rated.network, **rated.others}
+    scores = probabilities | {"ruler": rated.ruler_mm}
 
-    def figure(metric: Callable[[Labels, Scores], float], name: str, among: Labels | None = None) -> Figure:
-        return _figure(resamples, lambda i: metric(labels[i], scores[name][i]), labels, among)
+    def figure(metric: str, name: str, among: Labels | None = None) -> Figure:
+        of = (scores if metric in RANKING else probabilities)[name]
+        return _figure(resamples, lambda i: METRICS[metric](labels[i], of[i]), labels, among)
 
     def difference(one: str, other: str, among: Labels | None = None) -> Figure:
         return _figure(
             resamples, lambda i: auc(labels[i], scores[one][i]) - auc(labels[i], scores[other][i]), labels, among
         )
 
-    found = {f"{m}{_ending(name)}": figure(METRICS[m], name) for m in METRICS for name in ("", *BESIDE)}
-    found |= {f"auc{_ending(name)}": figure(auc, name) for name in rated.others if name not in BESIDE}
+    found = {f"{m}{_ending(name)}": figure(m, name) for m in METRICS for name in ("", *BESIDE)}
+    found |= {f"auc{_ending(name)}": figure("auc", name) for name in rated.others if name not in BESIDE}
     found |= {f"auc{_ending(a)}_minus_{b or 'network'}": difference(a, b) for a, b in differences}
     parts = {
         f"{low:.0f}_{high:.0f}_mm": (rated.ruler_mm >= low) & (rated.ruler_mm < high) for low, high in SIZE_BANDS_MM
     }
     for part, among in (parts | dict(rated.strata)).items():
         if among.any():
-            found |= {f"auc{_ending(name)}_{part}": figure(auc, name, among) for name in ("", *BESIDE)}
-            found |= {f"auc{_ending(name)}_minus_ruler_{part}": difference(name, "ruler", among) for name in ("", "fusion")}
+            found |= {f"auc{_ending(name)}_{part}": figure("auc", name, among) for name in ("", *BESIDE)}
+            found |= {
+                f"auc{_ending(name)}_minus_ruler_{part}": difference(name, "ruler", among) for name in ("", "fusion")
+            }
     return found
 
 

@@ -2,7 +2,7 @@
 
 It finds the nodule (a coarse outline), gathers what it sees inside and around it, and answers two things: how
 suspicious the readers of LIDC would find it, and what they would say of its characteristics. The outline and the
-characteristics are there to teach it where and at what to look; only the suspicion is used.
+characteristics are there to teach it where and at what to look; only suspicion and diameter are used.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,8 @@ from LungCADLib.malignancy.slice_view import CHANNELS
 WIDTH = 16
 TRAITS = 9
 """LIDC's seven characteristics, calcification and the diameter."""
+
+DIAMETER = TRAITS - 1
 
 
 class Answer(NamedTuple):

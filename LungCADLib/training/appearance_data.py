@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
+from LungCADLib.malignancy.appearance import DIAMETERS_MM
 from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, square, views
 from LungCADLib.training.folds import fold_of_patient
 from LungCADLib.training.nodule_sets import CHARACTERISTICS, Case, read_crops, read_table, read_vois
@@ -31,9 +32,6 @@ LEAST_RATING, RATING_RANGE = 1.0, 4.0
 BENIGN_CALCIFICATION = (1, 2, 3, 5)
 """LIDC's codes of popcorn, laminated, solid and central; 4 is non-central, 6 absent."""
 
-DIAMETERS_MM = (3.0, 40.0)
-"""The ends of the diameter's scale, which is logarithmic."""
-
 SHARES = {"slices": 0.55, "patches": 0.2, "vois": 0.2, "crops": 0.05}
 """Of what is learned from, by file: the slices are what the network is asked about and have every reader's ratings."""
 
@@ -46,7 +44,7 @@ class Pictures:
     """Nodules as columns of equal length n.
 
     `hu` int16, `known` bool and `mask` bool (n, `SIDE`, `SIDE`), `spacing_mm` (n,), `outlined` bool (n,): whether the
-    mask is one; `suspicion` (n,) 0 to 1, the share of readers above the middle, half of those at it; `traits` (n, 8)
+    mask is one; `suspicion` (n,) 0 to 1, the share of readers above the middle, half of those at it; `traits` (n, 9)
     as shares of their scale, NaN where nobody said; `weight` (n,) and `patient` (n,).
     """
 

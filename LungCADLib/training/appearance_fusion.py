@@ -7,7 +7,7 @@ of each fold, to be tested on them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,17 +34,21 @@ VERSION = "1.0"
 DIAMETER = TERMS[0].name
 LONG_AXIS = "log_long_axis"
 QUANTITIES = (
-    Quantity(appearance.LOG_ODDS, "log odds of the appearance network", ""),
+    Quantity(appearance.ANSWERS[0], "log odds of suspicion by the appearance network", ""),
+    Quantity(appearance.ANSWERS[1], "natural logarithm of the diameter by the appearance network", "ln mm"),
     *TERMS,
     Quantity(LONG_AXIS, "natural logarithm of the long axis", "ln mm"),
 )
 MODELS: dict[str, tuple[str, ...]] = {
     **appearance.MODELS,
-    "size": (appearance.LOG_ODDS, DIAMETER),
+    "size": (*appearance.ANSWERS, DIAMETER),
     "signs": tuple(term.name for term in TERMS),
     "ruler": (LONG_AXIS,),
 }
 """Every model in `appearance.json` and its terms."""
+
+PENALTY = 0.1
+"""Inverse weight of the squared coefficients, stronger than the reader model's: three of the terms are sizes."""
 
 COPIES = 3
 """A slice is measured as one of several alike: a nodule as flat as one slice would count as blurred away."""
@@ -75,17 +79,17 @@ def folds_of(patients: NDArray[np.str_]) -> NDArray[np.int64]:
     return np.array([fold.get(patient, NO_FOLD) for patient in patients.tolist()])
 
 
-def unseen_log_odds(
+def unseen_answers(
     members: "Sequence[AppearanceNetwork]", seen: "Tensor", folds: NDArray[np.int64], device: str = "cpu"
 ) -> NDArray[np.float64]:
-    """Log odds (n,) for views of patients of these folds: by the member that has not seen them, or by all (mean)."""
+    """Answers (n, 2) to views of patients of these folds: of the member that has not seen them, or of all (mean)."""
     import torch
 
-    out = np.zeros(len(folds))
+    out = np.zeros((len(folds), len(appearance.ANSWERS)))
     for fold in set(folds.tolist()):
         rows = folds == fold
         asked = members if fold == NO_FOLD else members[fold : fold + 1]
-        out[rows] = appearance.log_odds(asked, seen[torch.from_numpy(rows)], device).mean(axis=0)
+        out[rows] = appearance.answers(asked, seen[torch.from_numpy(rows)], device).mean(axis=0)
     return out
 
 
@@ -117,10 +121,10 @@ def _measure(hu: NDArray[np.int16], mask: NDArray[np.bool_], spacing_mm: float) 
     return features(signs), form.long_axis_mm
 
 
-def columns_of(odds: NDArray[np.float64], measured: Measured) -> Columns:
-    """The quantities of slices (n,) by name."""
+def columns_of(answers: NDArray[np.float64], measured: Measured) -> Columns:
+    """The quantities of slices (n,) by name, from the networks' answers (n, 2) and what was measured."""
     terms = {term.name: measured.terms[:, i] for i, term in enumerate(TERMS)}
-    return {appearance.LOG_ODDS: odds, **terms, LONG_AXIS: np.log(measured.long_axis_mm)}
+    return {**dict(zip(appearance.ANSWERS, answers.T, strict=True)), **terms, LONG_AXIS: np.log(measured.long_axis_mm)}
 
 
 def fit_models(slices: Slices, members: "Sequence[AppearanceNetwork]", device: str = "cpu") -> dict[str, Any]:
@@ -138,8 +142,8 @@ def fit_models(slices: Slices, members: "Sequence[AppearanceNetwork]", device: s
             f"Of the slices, {len(slices)} have {LEAST_READERS} readers and a median malignancy that is not "
             f"{UNDECIDED:.0f}; without the patients of one fold they must still be of both kinds."
         )
-    odds = unseen_log_odds(members, still_views(slices.hu, slices.spacing_mm), folds, device)
-    columns = columns_of(odds, measure(slices))
+    answers = unseen_answers(members, still_views(slices.hu, slices.spacing_mm), folds, device)
+    columns = columns_of(answers, measure(slices))
     everyone = np.ones(len(slices), bool)
     return {
         "name": appearance.NAME,
@@ -161,8 +165,23 @@ def _fitted(
     terms: tuple[str, ...], columns: Columns, labels: NDArray[np.bool_], among: NDArray[np.bool_]
 ) -> dict[str, Any]:
     values = np.column_stack([columns[term] for term in terms])
-    model = fit(values[among], labels[among], terms)
+    model = _to_scale(fit(values[among], labels[among], terms, PENALTY), values[among], labels[among])
     return {"version": VERSION, **model.to_json(QUANTITIES)}
+
+
+def _to_scale(model: ReaderModel, values: NDArray[np.float64], labels: NDArray[np.bool_]) -> ReaderModel:
+    """The model with all coefficients stretched alike, so that its probabilities are not too cautious on its own cases.
+
+    The penalty is there to settle which term counts how much; it also draws all of them towards nothing.
+    """
+    said = model.suspicion(values)[0]
+    log_odds = np.log(said / (1 - said))[:, None]
+    spread = float(log_odds.std())
+    stretched = fit(log_odds, labels, ("log_odds",)).coefficients
+    slope = float(stretched[1]) / spread
+    coefficients = slope * model.coefficients
+    coefficients[0] += float(stretched[0]) - slope * float(log_odds.mean())
+    return replace(model, coefficients=coefficients)
 
 
 def unseen_probabilities(

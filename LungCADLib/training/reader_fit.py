@@ -35,7 +35,7 @@ def suspicious(table: NoduleTable) -> Labels:
     return table.median > UNDECIDED
 
 
-def fit(values: Matrix, labels: Labels, names: tuple[str, ...]) -> ReaderModel:
+def fit(values: Matrix, labels: Labels, names: tuple[str, ...], penalty: float = PENALTY) -> ReaderModel:
     """A ridge-penalized logistic regression on standardized features (n, k), without the covariance yet."""
     mean, scale = values.mean(axis=0), values.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
@@ -46,17 +46,17 @@ def fit(values: Matrix, labels: Labels, names: tuple[str, ...]) -> ReaderModel:
         scale=scale,
         low=values.min(axis=0),
         high=values.max(axis=0),
-        coefficients=_coefficients((values - mean) / scale, labels),
+        coefficients=_coefficients((values - mean) / scale, labels, penalty),
         covariance=np.zeros((len(names) + 1,) * 2),
     )
 
 
-def _coefficients(standard: Matrix, labels: Labels) -> NDArray[np.float64]:
+def _coefficients(standard: Matrix, labels: Labels, penalty: float = PENALTY) -> NDArray[np.float64]:
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError:
         raise InputError("Fitting needs scikit-learn; get it with `pip install scikit-learn`.") from None
-    regression = LogisticRegression(C=PENALTY, solver="newton-cholesky", tol=1e-10).fit(standard, labels)
+    regression = LogisticRegression(C=penalty, solver="newton-cholesky", tol=1e-10).fit(standard, labels)
     return np.concatenate([regression.intercept_, regression.coef_[0]])
 
 

@@ -80,6 +80,9 @@ def read_slices(path: Path, ratings: Path) -> Slices:
         raise InputError(f"{path}: spacing must hold {n} positive pixel sizes in mm.")
     if patient.shape != (n,):
         raise InputError(f"{path}: patient has shape {patient.shape}, but there are {n} slices.")
+    empty = np.flatnonzero(~(mask > 0).any(axis=(1, 2)))
+    if len(empty):
+        raise InputError(f"{path}: the mask of slice {empty[0]} is empty; leave the slice out.")
     names = {c: [f"{c.capitalize()}_{reader}" for reader in range(1, READERS + 1)] for c in CHARACTERISTICS}
     columns = ("patient", "manufacturer", *(name for of in names.values() for name in of))
     rows = read_table(ratings, columns, f"the table of ratings of {path.name}")
