@@ -1,6 +1,8 @@
 """Exact protocols for how well the stages do; each module prints what it measured."""
 
 COMMANDS: dict[str, str] = {
+    "attributes": "LungCADLib.evaluation.attributes",
+    "appearance": "LungCADLib.evaluation.appearance",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
 }

@@ -1,8 +1,11 @@
 """What made the weights, so that anyone can make them again."""
 
 COMMANDS: dict[str, str] = {
+    "attributes": "LungCADLib.training.attributes",
+    "appearance": "LungCADLib.training.appearance",
     "detection": "LungCADLib.training.detection",
     "margin": "LungCADLib.training.margin",
+    "outline": "LungCADLib.training.outline",
     "reader-model": "LungCADLib.training.reader_model",
 }
 """`lungcad train NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""
