@@ -93,6 +93,8 @@ def exists(name: str) -> bool:
         return True
     module, _, rest = name.partition(".")
     cls, _, member = rest.partition(".")
+    if cls == "app":  # a QApplication with methods of its own
+        return member in API["qt.QApplication"]["methods"] + API["qt.QObject"]["methods"]
     if f"{module}.{cls}" in API:
         return not member or member in API[f"{module}.{cls}"]["methods"]
     if name.startswith("slicer.mrmlScene."):
