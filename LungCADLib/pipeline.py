@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from LungCADLib import __version__, guidelines
-from LungCADLib.detection import detector
+from LungCADLib.compute import Used, preferring, recording
+from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
+from LungCADLib.engines import named, networks_can_run
 from LungCADLib.lungs import lung_engine
 from LungCADLib.malignancy import rater
 from LungCADLib.masks import BoxMask, Lungs, Masks
@@ -25,6 +28,8 @@ from LungCADLib.study import Candidate, Exam, Nodule, Provenance, ScanInfo, Stud
 
 SHARES: dict[str, float] = {"read": 3, "lungs": 4, "candidates": 7, "nodules": 4, "opinions": 1, "write": 4}
 """About how long each stage takes, for the progress bar."""
+
+WITHOUT_NETWORKS = "PyTorch is not installed: nodules were found, outlined and rated without networks, less well."
 
 SAME_NODULE_OVERLAP = 0.3
 """Two outlines that share more than this part of the smaller one are one nodule."""
@@ -54,27 +59,30 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
     Cancelled
         If `progress` says so.
     """
-    settings, progress = settings or Settings(), progress or Progress(shares=SHARES)
+    settings, progress = _with_engines_named(settings or Settings()), progress or Progress(shares=SHARES)
     find_lungs, detect = lung_engine(settings.lung_engine), detector(settings.detector)
     outline, rate = outliner(settings.outliner), rater(settings.malignancy)
-    patient = _patient(settings.patient, scan)
+    settings = replace(settings, patient=_patient(settings.patient, scan))
 
-    with progress.stage("lungs"):
-        lungs = find_lungs(scan, progress)
-    nothing_yet = guidelines.assess([], patient, lungs_evaluable=False)
-    progress.found(_study(scan, lungs, [], {}, nothing_yet, patient, settings, progress))
-    with progress.stage("candidates"):
-        candidates = detect(scan, lungs, progress) if lungs.labels.any() else []
-    with progress.stage("nodules"):
-        nodules, outlines = _nodules(scan, lungs, candidates[:MOST_OUTLINED], outline, settings, progress)
-    with progress.stage("opinions"):
-        for nodule in nodules:
-            nodule.suspicion = rate(nodule)
-            nodule.opinions = [nodule.suspicion]
-        verdict = lungs.info.verdict
-        exam = guidelines.assess(nodules, patient, lungs_evaluable=verdict.complete and verdict.status != "failed")
+    with preferring(settings.device), recording() as used:
+        with progress.stage("lungs"):
+            lungs = find_lungs(scan, progress)
+        nothing_yet = guidelines.assess([], settings.patient, lungs_evaluable=False)
+        progress.found(_study(scan, lungs, [], {}, nothing_yet, settings, used, progress))
+        with progress.stage("candidates"):
+            candidates = detect(scan, lungs, progress) if lungs.labels.any() else []
+        with progress.stage("nodules"):
+            marks = _marks(scan, lungs, candidates, outline, settings.detector in SECOND_LOOK, progress)
+            nodules, outlines = _nodules(scan, lungs, marks, settings)
+        with progress.stage("opinions"):
+            for nodule in nodules:
+                nodule.suspicion = rate(nodule, scan, outlines[nodule.id])
+                nodule.opinions = [nodule.suspicion]
+            verdict = lungs.info.verdict
+            evaluable = verdict.complete and verdict.status != "failed"
+            exam = guidelines.assess(nodules, settings.patient, lungs_evaluable=evaluable)
+        study = _study(scan, lungs, nodules, outlines, exam, settings, used, progress)
 
-    study = _study(scan, lungs, nodules, outlines, exam, patient, settings, progress)
     progress.found(study)
     return study
 
@@ -107,8 +115,8 @@ def _study(
     nodules: list[Nodule],
     outlines: dict[str, BoxMask],
     exam: Exam,
-    patient: Patient,
     settings: Settings,
+    used: Used,
     progress: Progress,
 ) -> Study:
     """What is known so far as a study with its masks."""
@@ -123,45 +131,55 @@ def _study(
         lungs=lungs.info,
         nodules=nodules,
         exam=exam,
-        warnings=[*scan.warnings, *(f"Lungs: {reason}" for reason in lungs.info.verdict.reasons)],
+        warnings=[
+            *scan.warnings,
+            *(f"Lungs: {reason}" for reason in lungs.info.verdict.reasons),
+            *([] if networks_can_run() else [WITHOUT_NETWORKS]),
+            *used.warnings,
+        ],
         timing_s=dict(progress.timing_s),
-        provenance=_provenance(replace(settings, patient=patient)),
+        provenance=_provenance(settings, used.device),
     )
     study.masks = Masks(scan.geometry, lungs.labels, outlines)
     return study
 
 
-def _nodules(
-    scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, settings: Settings, progress: Progress
-) -> tuple[list[Nodule], dict[str, BoxMask]]:
-    """Outline candidates, score the outlines, and measure what is likely enough, best first.
-
-    What is too small, or lies in an outline that scored better, is left out.
-    """
-    outlines, impressions = [], []
-    for done, candidate in enumerate(candidates):
-        progress.update(0.8 * done / len(candidates))
+def _marks(
+    scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, second_look: bool, progress: Progress
+) -> Iterator[tuple[float, BoxMask]]:
+    """Outlined candidates with their scores, highest first; without a second look each is outlined when asked for."""
+    looked_at = candidates[:MOST_OUTLINED]
+    outlines: list[BoxMask] = []
+    for done, candidate in enumerate(looked_at):
+        progress.update(done / len(looked_at))
         outlines.append(outline(scan, lungs.region, candidate))
-        impressions.append(impression(scan, lungs.region, outlines[-1], candidate))
-    if not candidates:
-        return [], {}
-    scores = nodule_score().predict(np.array(impressions))
-    threshold = settings.detection_threshold
-    threshold = nodule_score().operating_point if threshold is None else threshold
+        if not second_look:
+            yield candidate.score, outlines[-1]
+    if second_look and looked_at:
+        seen = [impression(scan, lungs.region, *pair) for pair in zip(outlines, looked_at, strict=True)]
+        scores = nodule_score().predict(np.array(seen))
+        yield from ((float(scores[i]), outlines[i]) for i in np.argsort(-scores, kind="stable"))
 
+
+def _nodules(
+    scan: Scan, lungs: Lungs, marks: Iterable[tuple[float, BoxMask]], settings: Settings
+) -> tuple[list[Nodule], dict[str, BoxMask]]:
+    """Measure what is likely enough, best first; what is too small, or lies in a better one's outline, is left out."""
+    threshold = settings.detection_threshold
+    if threshold is None:
+        threshold = nodule_score().operating_point if settings.detector in SECOND_LOOK else OPERATING_POINT
     nodules: list[Nodule] = []
     kept: dict[str, BoxMask] = {}
-    for i in np.argsort(-scores, kind="stable"):
-        if scores[i] < threshold or len(nodules) == settings.max_nodules:
+    for score, outline in marks:
+        if score < threshold or len(nodules) == settings.max_nodules:
             break
-        if any(_shared(outlines[i], other) > SAME_NODULE_OVERLAP for other in kept.values()):
+        if any(_shared(outline, other) > SAME_NODULE_OVERLAP for other in kept.values()):
             continue
         name = f"N{len(nodules) + 1}"
-        nodule = measure_nodule(scan, lungs, outlines[i], id=name, score=float(scores[i]))
+        nodule = measure_nodule(scan, lungs, outline, id=name, score=score)
         if nodule.mean_diameter_mm >= settings.min_diameter_mm:
             nodules.append(nodule)
-            kept[name] = outlines[i]
-        progress.update(0.8)
+            kept[name] = outline
     return nodules, kept
 
 
@@ -178,6 +196,16 @@ def _shared(one: BoxMask, other: BoxMask) -> float:
     return float((parts[0] & parts[1]).sum() / max(min(one.mask.sum(), other.mask.sum()), 1))
 
 
+def _with_engines_named(settings: Settings) -> Settings:
+    """The settings with what "auto" stands for on this machine."""
+    return replace(
+        settings,
+        detector=named(settings.detector, "network", "blobs"),
+        outliner=named(settings.outliner, "network", "classical"),
+        malignancy=named(settings.malignancy, "fusion", "reader-model"),
+    )
+
+
 def _patient(patient: Patient, scan: Scan) -> Patient:
     """The patient with age and sex from the header where nobody said."""
     age, sex = scan.header.patient_age_years, scan.header.patient_sex
@@ -188,7 +216,7 @@ def _patient(patient: Patient, scan: Scan) -> Patient:
     )
 
 
-def _provenance(settings: Settings) -> Provenance:
+def _provenance(settings: Settings, device: str) -> Provenance:
     versions = {"python": platform.python_version()}
     for package in ("numpy", "scipy", "SimpleITK", "pydicom"):
         try:
@@ -199,14 +227,22 @@ def _provenance(settings: Settings) -> Provenance:
         lungcad=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions,
-        weights=dict(_weights()),
+        weights=dict(_weights(settings.detector, settings.outliner, settings.malignancy)),
         settings=settings,
-        device="cpu",
+        device=device,
     )
 
 
+_WEIGHTS = {
+    "blobs": ("blob-score.json", "nodule-score.json"),
+    "classical": (),
+    "reader-model": ("reader-model.json",),
+}
+"""Files of weights by engine."""
+
+
 @cache
-def _weights() -> tuple[tuple[str, str], ...]:
-    """SHA-256 of the weights this road uses, by file name."""
-    names = ("blob-score.json", "nodule-score.json", "reader-model.json")
+def _weights(*engines: str) -> tuple[tuple[str, str], ...]:
+    """SHA-256 of the weights that engines use, by file name."""
+    names = dict.fromkeys(name for engine in engines for name in _WEIGHTS.get(engine, ()))
     return tuple((name, sha256(resource("Models", name).read_bytes()).hexdigest()) for name in names)

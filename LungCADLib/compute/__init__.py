@@ -1,7 +1,7 @@
 """Where networks run and in what portions: devices, cores, memory, and what to do when memory does not suffice."""
 
 from LungCADLib.compute.batches import Used, batch_size, in_batches, predict, recording
-from LungCADLib.compute.devices import DeviceChoice, autocast, choose_device, device_choices, precision
+from LungCADLib.compute.devices import DeviceChoice, autocast, choose_device, device_choices, precision, preferring
 from LungCADLib.compute.machine import cores, free_memory, peak_memory_mb
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "peak_memory_mb",
     "precision",
     "predict",
+    "preferring",
     "recording",
 ]

@@ -1,6 +1,8 @@
 """The devices networks can run on, and with what precision they run there."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -19,16 +21,31 @@ class DeviceChoice:
     free_bytes: int | None
 
 
+_preferred: ContextVar[Device] = ContextVar("preferred", default="auto")
+
+
+@contextmanager
+def preferring(device: Device) -> Iterator[None]:
+    """Makes a device what "auto" stands for while this is entered, in this thread."""
+    token = _preferred.set(device)
+    try:
+        yield
+    finally:
+        _preferred.reset(token)
+
+
 def choose_device(name: Device) -> str:
     """The device networks run on: "cpu", "cuda" or "mps".
 
-    "cpu" never imports torch; "auto" imports it only where it is installed, so ask when a network is about to run.
+    "auto" is what a run prefers (`preferring`), or the best there is. "cpu" never imports torch; "auto" imports it only
+    where it is installed, so ask when a network is about to run.
 
     Raises
     ------
     InputError
         If a GPU is asked for by name and this machine or this torch has none.
     """
+    name = _preferred.get() if name == "auto" else name
     if name == "cpu":
         return "cpu"
     if find_spec("torch") is None:

@@ -19,6 +19,12 @@ class Detector(Protocol):
 
 ENGINES: dict[str, Detector] = {"blobs": _blobs, "retinanet": _retinanet}
 
+SECOND_LOOK = frozenset({"blobs"})
+"""Engines whose candidates are many and get a second score from their outlines."""
+
+OPERATING_POINT = 0.5
+"""Candidates of the other engines are reported from this score on."""
+
 
 def detector(engine: str) -> Detector:
     """The detector of a name.
