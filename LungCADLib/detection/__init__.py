@@ -4,6 +4,7 @@ from typing import Protocol
 
 from LungCADLib.detection.blob_detector import detect as _blobs
 from LungCADLib.detection.monai_bundle import detect as _retinanet
+from LungCADLib.detection.reduction import detect as _network
 from LungCADLib.engines import chosen
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
@@ -17,7 +18,7 @@ class Detector(Protocol):
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]: ...
 
 
-ENGINES: dict[str, Detector] = {"blobs": _blobs, "retinanet": _retinanet}
+ENGINES: dict[str, Detector] = {"blobs": _blobs, "network": _network, "retinanet": _retinanet}
 
 SECOND_LOOK = frozenset({"blobs"})
 """Engines whose candidates are many and get a second score from their outlines."""

@@ -49,17 +49,17 @@ class ReductionModel:
         `widths`; `mean` and `scale` of the candidates' numbers; `slope` and `intercept` of the calibration;
         `folds`: the fold of each patient who was learned from.
     device
-        Where the networks run.
+        Where the networks are to run.
     """
 
     def __init__(self, members: Sequence[State], description: dict[str, Any], device: Device = "cpu") -> None:
-        self.device = choose_device(device)
+        self.device = device
         self.description = description
         self.networks = []
         for state in members:
             network = reduction_network(tuple(description["widths"]))
             network.load_state_dict(state)
-            self.networks.append(network.to(self.device).eval())
+            self.networks.append(network.eval())
 
     def members_for(self, patient: str | None) -> list[int]:
         """The members that may speak of a patient: those that never saw the patient."""
@@ -84,14 +84,13 @@ class ReductionModel:
 
         mean, scale = (np.array(self.description[key]) for key in ("mean", "scale"))
         standard = torch.from_numpy(np.clip((numbers - mean) / scale, -5, 5).astype(np.float32))
-        images = torch.from_numpy(looked)
+        asked = [self.networks[k] for k in members]
 
-        def answer(rows: "Tensor") -> "Tensor":
-            here = rows.cpu()
-            seen, said = images[here].to(self.device), standard[here].to(self.device)
-            return torch.stack([self.networks[k](seen, said) for k in members]).mean(dim=0)
+        def mean_answer(seen: "Tensor", said: "Tensor") -> "Tensor":
+            return torch.stack([network(seen, said) for network in asked]).mean(dim=0)
 
-        raw = predict(answer, torch.arange(len(looked)), self.device).double().numpy()
+        inputs = [torch.from_numpy(looked), standard]
+        raw = predict(mean_answer, inputs, choose_device(self.device), asked).double().numpy()
         return np.asarray(self.description["slope"] * raw + self.description["intercept"])
 
 

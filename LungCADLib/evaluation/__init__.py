@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.evaluation.attributes",
     "appearance": "LungCADLib.evaluation.appearance",
+    "detection": "LungCADLib.evaluation.detection",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
 }

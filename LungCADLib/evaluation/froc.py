@@ -6,8 +6,8 @@
 - A mark on an excluded finding (no nodule, below 3 mm, marked by one or two readers) is neither true nor false.
 - A nodule that nothing hits counts in the denominator of sensitivity.
 - False marks are counted per scan over all scans, those without nodules too.
-- CPM is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false marks per scan, read from the curve interpolated
-  on 10,001 points between 1/8 and 8.
+- CPM is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false marks per scan, interpolated linearly; where the
+  curve steps up at exactly such a rate, its upper end counts. The curve drawn has 10,001 points between 1/8 and 8.
 - Intervals are the 2.5th and 97.5th percentile over 1,000 draws of the scans with replacement.
 """
 
@@ -99,8 +99,9 @@ def froc(scans: Sequence[Scored]) -> Froc:
     thresholds = np.unique(np.concatenate([nodules[np.isfinite(nodules)], false]))[::-1]
     found, wrong = (np.append(0, len(a) - np.searchsorted(np.sort(a), thresholds)) for a in (nodules, false))
     rates = np.linspace(RATES[0], RATES[-1], POINTS)
-    sensitivity = np.interp(rates, wrong / len(scans), found / len(nodules))
-    return Froc(rates, sensitivity, tuple(float(np.interp(rate, rates, sensitivity)) for rate in RATES))
+    false_per_scan, share = wrong / len(scans), found / len(nodules)
+    at = np.interp(RATES, false_per_scan, share)
+    return Froc(rates, np.interp(rates, false_per_scan, share), tuple(float(value) for value in at))
 
 
 def resampled(scans: Sequence[Scored], seed: int = 0, times: int = RESAMPLES) -> NDArray[np.float64]:

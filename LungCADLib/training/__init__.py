@@ -7,5 +7,6 @@ COMMANDS: dict[str, str] = {
     "margin": "LungCADLib.training.margin",
     "outline": "LungCADLib.training.outline",
     "reader-model": "LungCADLib.training.reader_model",
+    "reduction": "LungCADLib.training.reduction",
 }
 """`lungcad train NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""

@@ -19,15 +19,17 @@ from LungCADLib.training.candidates import KINDS, STORED_SIDE, Candidates, groun
 from LungCADLib.training.detection_grounds import crop_grounds, scan_grounds
 from LungCADLib.training.folds import FOLDS, fold_of_patient
 from LungCADLib.training.insertions import box_nodules, inserted_candidates, stamp_nodules
+from LungCADLib.training.members import add_training_arguments
 from LungCADLib.training.nodule_sets import read_vois
 from LungCADLib.training.phantom_grounds import phantom_grounds
 from LungCADLib.training.reduction_recipe import Scaling, recipe
-from LungCADLib.training.trainer import train
+from LungCADLib.training.trainer import CHECKPOINT, train
+from LungCADLib.weights import write_members
 
 if TYPE_CHECKING:
     from torch import nn
 
-STEPS = 500
+STEPS = 300
 """Batches of each member, half of them before the hard candidates are chosen anew."""
 
 PHANTOMS = 10
@@ -35,28 +37,14 @@ REAL_REPEATS, PHANTOM_REPEATS = 12, 3
 MOST_OTHERS, MOST_OTHERS_OF_A_PHANTOM = 800, 250
 """Candidates kept of a scan or a crop that are no nodules, half of them those that score best by their numbers."""
 
-OPERATING_POINT = 0.5
+OPERATING_LOG_ODDS = 1.9
+"""What the members say of a candidate, each of the patients it has not seen, where there are at most two false marks of
+4 mm or more in a scan; it becomes the score 0.5."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=Path("../shared/data"),
-        help="folder with lidc-crops, lidc-vois, lidc-stamps and the scans (default: %(default)s)",
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", default=Path(), help="where to write (default: here)")
-    parser.add_argument(
-        "--runs", type=Path, metavar="DIR", default=Path("runs", NAME), help="checkpoints (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, metavar="N", default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--steps", type=int, metavar="N", default=STEPS, help="batches (default: %(default)s)")
-    parser.add_argument(
-        "--folds", type=int, nargs="+", metavar="K", choices=range(FOLDS), default=list(range(FOLDS)), help="members"
-    )
+    add_training_arguments(parser, NAME, STEPS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,41 +56,35 @@ def run(args: argparse.Namespace) -> int:
     with console.status("candidates") as status:
         candidates = kept_candidates(args.runs / f"candidates-{args.seed}.npz", args.data, args.seed, status.update)
     device = choose_device(args.device)
-    members: dict[int, nn.Module] = {}
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console) as bars:
-        for fold in range(FOLDS):
-            folder = args.runs / f"fold-{fold}"
-            if fold not in args.folds and not finished(folder):
-                continue
-            bar = bars.add_task(f"member {fold}", total=args.steps)
-            members[fold] = train_member(
-                candidates,
-                fold,
-                folder,
-                args.steps,
-                args.seed,
-                device,
-                lambda done, bar=bar: bars.update(bar, completed=done),
-            )
-    if len(members) < FOLDS:
-        console.print(f"{len(members)} of {FOLDS} members are there; train the others and all are written.")
-        return 0
-    description = describe_members(candidates, [members[k] for k in range(FOLDS)], args.seed, args.steps, device)
-    console.print(json.dumps(description["training"]))
-    from LungCADLib.weights import write_members
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(f"Training {NAME}", total=args.steps * len(args.folds))
+        for turn, fold in enumerate(args.folds):
 
+            def done(steps: int, before: int = turn * args.steps) -> None:
+                bars.update(bar, completed=before + steps)
+
+            train_member(candidates, fold, args.runs / f"fold-{fold}", args.steps, args.seed, device, done)
+    missing = [k for k in range(FOLDS) if not is_finished(args.runs / f"fold-{k}", args.steps)]
+    if missing:
+        names = " ".join(map(str, missing))
+        console.print(f"Trained; {NAME}.safetensors will be written when these are too: --folds {names}")
+        return 0
+    members = [
+        train_member(candidates, k, args.runs / f"fold-{k}", args.steps, args.seed, device) for k in range(FOLDS)
+    ]
+    description = describe_members(candidates, members, args.seed, args.steps, device)
+    console.print(json.dumps(description["training"]))
     path = args.out / f"{NAME}.safetensors"
-    write_members(path, [members[k].state_dict() for k in range(FOLDS)], description)
-    console.print(str(path))
+    write_members(path, [member.state_dict() for member in members], description)
+    console.print(f"{path}; test it with `lungcad evaluate detection`.")
     return 0
 
 
-def fold_of() -> Callable[[str], int]:
-    """The fold in which a patient, or a scan of the list of scans, is tested; -1 for one that nobody tests."""
-    patients = fold_of_patient()
-    scans = json.loads(resource("Models", "detection-scans.json").read_text(encoding="utf-8"))["scans"]
-    named = {scan[key]: scan["fold"] for scan in scans for key in ("folder", "patient")}
-    return lambda name: named.get(name, patients.get(name, -1))
+def folds() -> dict[str, int]:
+    """The fold in which each patient and each scan of the list is tested, by patient and by folder."""
+    listed = json.loads(resource("Models", "detection-scans.json").read_text(encoding="utf-8"))["scans"]
+    return fold_of_patient() | {entry[key]: entry["fold"] for entry in listed for key in ("folder", "patient")}
 
 
 def kept_candidates(path: Path, data: Path, seed: int, follow: Callable[[str], None]) -> Candidates:
@@ -117,7 +99,11 @@ def kept_candidates(path: Path, data: Path, seed: int, follow: Callable[[str], N
 
 def make_candidates(data: Path, seed: int, follow: Callable[[str], None]) -> Candidates:
     """All that the members learn from."""
-    fold = fold_of()
+    known = folds()
+
+    def fold(name: str) -> int:
+        return known.get(name, -1)
+
     grounds = [
         *scan_grounds(data, resource("Models", "detection-scans.json"), follow, BUDGET),
         *crop_grounds(data / "lidc-crops" / "crops.npz", follow),
@@ -165,14 +151,21 @@ def train_member(
         device,
         lambda at, of: done(at),
     )
-    hardness = 1 / (1 + np.exp(-log_odds(first, mine, scaling, device)))
-    again = recipe(mine, scaling, hardness.astype(np.float32), steps - half, first.state_dict(), settings)
+    hardness = mine.hardness
+    if not is_finished(folder, steps):
+        hardness = (1 / (1 + np.exp(-log_odds(first, mine, scaling, device)))).astype(np.float32)
+    again = recipe(mine, scaling, hardness, steps - half, first.state_dict(), settings)
     return train(again, folder / "2", seed + 10 * fold + 1, device, lambda at, of: done(half + at))
 
 
-def finished(folder: Path) -> bool:
-    """Whether a member's second round has begun, which is as much as a look at the folder tells."""
-    return (folder / "2").is_dir()
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether a member's second round is done."""
+    import torch
+
+    path = folder / "2" / CHECKPOINT
+    return path.is_file() and bool(
+        torch.load(path, map_location="cpu", weights_only=True)["done"] == steps - steps // 2
+    )
 
 
 def scaling_of(candidates: Candidates) -> Scaling:
@@ -189,15 +182,8 @@ def log_odds(
 
     aside = (STORED_SIDE - SIDE) // 2
     inner = slice(aside, aside + SIDE)
-    network = network.to(device).eval()
-    numbers = scaling(candidates.numbers)
-
-    def answer(rows: "torch.Tensor") -> "torch.Tensor":
-        i = rows.cpu().numpy()
-        views = np.ascontiguousarray(candidates.views[i][:, :, inner, inner, inner])
-        return network(torch.from_numpy(views).to(device), torch.from_numpy(numbers[i]).to(device))
-
-    return predict(answer, torch.arange(len(candidates)), device).numpy()
+    views = torch.from_numpy(np.ascontiguousarray(candidates.views[:, :, inner, inner, inner]))
+    return predict(network.eval(), [views, torch.from_numpy(scaling(candidates.numbers))], device).numpy()
 
 
 def describe_members(
@@ -215,16 +201,15 @@ def describe_members(
         truth.append(rows.nodule)
         times = np.bincount(rows.source[rows.nodule], minlength=1)
         weight.append(np.where(rows.nodule, 1 / np.maximum(times[np.maximum(rows.source, 0)], 1), 1.0))
-    slope, intercept = calibrate(np.concatenate(own), np.concatenate(truth), np.concatenate(weight))
+    slope = steepness(np.concatenate(own), np.concatenate(truth), np.concatenate(weight))
     return {
         "widths": list(WIDTHS),
         "features": list(NAMES),
         "mean": scaling.mean.tolist(),
         "scale": scaling.scale.tolist(),
         "slope": slope,
-        "intercept": intercept,
-        "operating_point": OPERATING_POINT,
-        "folds": {},
+        "intercept": -slope * OPERATING_LOG_ODDS,
+        "folds": folds(),
         "training": {
             "candidates": len(candidates),
             "nodules": int((np.bincount(candidates.source[candidates.nodule]) > 0).sum()),
@@ -234,9 +219,8 @@ def describe_members(
     }
 
 
-def calibrate(log_odds: NDArray, nodule: NDArray[np.bool_], weight: NDArray) -> tuple[float, float]:
-    """Slope and intercept that make log odds those of the candidates at hand (Platt 1999)."""
+def steepness(log_odds: NDArray, nodule: NDArray[np.bool_], weight: NDArray) -> float:
+    """The factor that makes log odds those of the candidates at hand (Platt 1999), up to how frequent nodules are."""
     from sklearn.linear_model import LogisticRegression
 
-    fit = LogisticRegression(C=1e3).fit(log_odds[:, None], nodule, weight)
-    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    return float(LogisticRegression(C=1e3).fit(log_odds[:, None], nodule, weight).coef_[0, 0])

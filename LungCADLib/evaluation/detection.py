@@ -1,0 +1,159 @@
+"""`lungcad evaluate detection`: the whole road on scans with known nodules, or on phantoms, by LUNA16's rules."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from LungCADLib.compute import cores
+from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
+from LungCADLib.engines import named
+from LungCADLib.errors import InputError
+from LungCADLib.evaluation.detection_figures import Figure, figures, strata
+from LungCADLib.evaluation.detection_road import Walked, listed_scans, truth_of_listed, walk_phantom, walk_scan
+from LungCADLib.evaluation.detection_truth import read_truth
+from LungCADLib.evaluation.froc import RATES, froc
+from LungCADLib.evaluation.screen import page, show_table
+from LungCADLib.nodules.accept import nodule_score
+from LungCADLib.settings import Settings
+from LungCADLib.training.phantom_grounds import FIRST_SEED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROTOCOL = (
+    "A nodule is found when the center of a mark lies nearer to its center than its radius; other marks are false "
+    "unless they lie on an excluded finding. Intervals in parentheses: 95%, over 1,000 draws of scans."
+)
+SEEDS_APART = 1000
+"""Between the phantoms of one `--seed` and of the next."""
+
+STRATA_AT = 1.0
+"""False marks per scan at which sensitivity is shown by size, density and place."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line says."""
+    parser.add_argument("--scan", type=Path, action="append", metavar="DIR", default=[], help="a CT; may be repeated")
+    parser.add_argument(
+        "--nodules", type=Path, action="append", metavar="FILE", default=[],
+        help="JSON with the nodules of the scan named at the same place: nodules_readers.json, or a list of objects "
+        "with center_lps_mm and diameter_mm",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
+        help="without --scan and --phantoms: the folder of the scans that taught detection (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--phantoms", type=int, metavar="N", help="so many synthetic scans instead")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="which phantoms (default: %(default)s)")
+    parser.add_argument("--engine", default=Settings().detector, help="the detector (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="score from which a mark counts")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the FROC curve as SVG")
+    parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Walk the road, print what was found."""
+    args.engine = named(args.engine, "network", "blobs")
+    detector(args.engine)
+    threshold = args.threshold
+    if threshold is None:
+        threshold = nodule_score().operating_point if args.engine in SECOND_LOOK else OPERATING_POINT
+    walked = list(_walked(args))
+    found = figures(walked, threshold, Settings().min_diameter_mm)
+    if args.plot:
+        args.plot.write_text(_drawing(walked), encoding="utf-8")
+    if args.json:
+        sys.stdout.write(json.dumps(_rounded(found)) + "\n")
+        return 0
+    console = page()
+    console.print(PROTOCOL, "")
+    show_scans(console, walked, threshold)
+    show_table(console, f"Score {threshold:g} or more, engine {args.engine}", ("", "value", "n"), rows_of(found))
+    if "cpm" in found:
+        parts = rows_of(strata(walked, STRATA_AT))
+        show_table(console, f"Sensitivity at {STRATA_AT:g} false mark per scan", ("nodules", "found", "n"), parts)
+    return 0
+
+
+def rows_of(found: dict[str, Figure]) -> list[tuple[str, ...]]:
+    """Each figure as a row: name, value with interval, n."""
+    return [(name.replace("_", " "), in_words(figure), f"{figure['n']:g}") for name, figure in found.items()]
+
+
+def show_scans(console: "Console", walked: list[Walked], threshold: float) -> None:
+    """Each scan by name: its nodules, the rank and score at which each was found, and the false marks."""
+    rows: list[tuple[str, ...]] = []
+    for one in walked:
+        best = one.scored.nodules
+        for k, nodule in enumerate(one.nodules):
+            kind = " ".join(str(nodule[key]) for key in ("density", "attachment") if key in nodule)
+            rank = 1 + int((one.scored.false > best[k]).sum())
+            result = f"{best[k]:.2f}, after {rank - 1} false" if np.isfinite(best[k]) else "no mark"
+            said = "found" if best[k] >= threshold else "missed"
+            rows.append((one.name, one.seen, f"{nodule['diameter_mm']:.1f} mm {kind}", said, result))
+        false = one.false(threshold, Settings().min_diameter_mm)
+        scores = ", ".join(f"{one.scores[i]:.2f} ({one.sizes_mm[i]:.0f} mm)" for i in false)
+        rows.append((one.name, one.seen, f"{len(false)} false", "", scores))
+    show_table(console, "Scans", ("scan", "patient", "nodule or false marks", "", "score"), rows)
+
+
+def in_words(figure: Figure) -> str:
+    """A figure with its interval."""
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _walked(args: argparse.Namespace) -> Iterator[Walked]:
+    if args.phantoms:
+        if args.scan:
+            raise InputError("Give --scan or --phantoms, not both.")
+        first = SEEDS_APART * args.seed
+        if not 0 <= first < FIRST_SEED - SEEDS_APART or args.phantoms > SEEDS_APART:
+            raise InputError(f"--seed goes from 0 to {FIRST_SEED // SEEDS_APART - 2}, --phantoms to {SEEDS_APART}.")
+        with ProcessPoolExecutor(min(cores(), 2)) as pool:
+            seeds = range(first, first + args.phantoms)
+            yield from pool.map(walk_phantom, seeds, [args.engine] * len(seeds))
+        return
+    if len(args.scan) != len(args.nodules):
+        raise InputError(f"There are {len(args.scan)} --scan and {len(args.nodules)} --nodules; each needs the other.")
+    for path, nodules in zip(args.scan, args.nodules, strict=True):
+        yield walk_scan(path, read_truth(nodules), args.engine)
+    if not args.scan:
+        for entry in listed_scans():
+            yield walk_scan(args.data / entry["folder"], truth_of_listed(entry), args.engine)
+
+
+def _drawing(walked: list[Walked]) -> str:
+    """The FROC curve with a logarithmic axis of false marks per scan."""
+    curve = froc([one.scored for one in walked])
+    wide, high, left, below = 420, 260, 44, 34
+    reach = np.log2(RATES[-1] / RATES[0])
+
+    def x(rate: float) -> float:
+        return left + float(np.log2(rate / RATES[0]) / reach) * (wide - left - 10)
+
+    def y(share: float) -> float:
+        return high - below - share * (high - below - 10)
+
+    some = np.unique(np.geomspace(1, len(curve.rates), 300).astype(int) - 1)
+    line = " ".join(f"{x(curve.rates[i]):.1f},{y(curve.sensitivity[i]):.1f}" for i in some)
+    parts = [f'<text x="{x(rate):.1f}" y="{high - 18}" text-anchor="middle">{rate:g}</text>' for rate in RATES] + [
+        f'<path d="M{left} {y(s):.1f}H{wide - 10}" stroke="#ddd"/><text x="{left - 6}" y="{y(s) + 3:.1f}" '
+        f'text-anchor="end">{s:g}</text>'
+        for s in (0, 0.2, 0.4, 0.6, 0.8, 1)
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="10">'
+        f'{"".join(parts)}<polyline points="{line}" fill="none" stroke="#0a5" stroke-width="2"/>'
+        f'<text x="{(left + wide) / 2}" y="{high - 4}" text-anchor="middle">false marks per scan (CPM {curve.cpm:.3f})'
+        "</text></svg>\n"
+    )
+
+
+def _rounded(found: dict[str, Figure]) -> dict[str, Figure]:
+    return {name: {key: round(value, 6) for key, value in figure.items()} for name, figure in found.items()}
