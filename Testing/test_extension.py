@@ -265,6 +265,7 @@ def test_slicers_packages_are_asked_for_by_a_lower_bound_alone():
 def test_the_sample_data_are_what_makes_them_says():
     path = ROOT.joinpath("Resources", *FILE)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
+    assert SHA256 in (ROOT / "LungCAD" / "LungCAD.py").read_text(encoding="utf-8"), "where Slicer hears of it"
     assert path.stat().st_size < 4e6
     voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     # Another machine's rounding may tip a voxel over to the next step.

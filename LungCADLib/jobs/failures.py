@@ -14,6 +14,8 @@ EXIT_CODES: dict[FailureKind, int] = {
 
 _NO_MEMORY = "This machine has not enough free memory for this scan."
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+# NumPy says so without an error number (numpy/_core/src/multiarray/convert.c, PyArray_ToFile).
+_FULL_WORDS = ("problem writing element", "requested and")
 # How libraries say that memory ran out without a MemoryError: ITK's images, C++, PyTorch on the CPU.
 _MEMORY_WORDS = ("failed to allocate memory", "bad_alloc", "not enough memory", "can't allocate memory")
 _GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS", "MPS backend")
@@ -40,7 +42,7 @@ def of_error(error: BaseException) -> Failed:
         return Failed("device", f"The GPU failed ({_first_line(text)}); choose the CPU as device, or restart.")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("LungCADLib"):
         return Failed("missing", f"The package {error.name} is missing; install what LungCAD needs.")
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and (error.errno in _FULL or any(words in text for words in _FULL_WORDS)):
         where = f" ({error.filename})" if error.filename else ""
         return Failed("output", f"The disk is full{where}; make room and try again.")
     return Failed("internal", f"Error inside LungCAD: {kind}: {_first_line(text)}")
