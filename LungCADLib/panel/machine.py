@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from LungCADLib.engines import AUTO
 from LungCADLib.panel.parameters import Choices
 
 
@@ -17,10 +18,12 @@ def engines() -> dict[str, Choices]:
     from LungCADLib import detection, lungs, malignancy, nodules
 
     registries = {"lung_engine": lungs, "detector": detection, "outliner": nodules, "malignancy": malignancy}
-    return {
-        parameter: tuple((name, name.replace("-", " ")) for name in stage.ENGINES)  # type: ignore[attr-defined]
-        for parameter, stage in registries.items()
-    }
+    found = {}
+    for parameter, stage in registries.items():
+        names = tuple((name, name.replace("-", " ")) for name in stage.ENGINES)  # type: ignore[attr-defined]
+        # The road picks the best that is installed for all but the lungs.
+        found[parameter] = names if stage is lungs else ((AUTO, _("automatic")), *names)
+    return found
 
 
 def devices(gpu_free: str | None) -> Choices:

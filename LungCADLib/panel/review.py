@@ -94,7 +94,7 @@ class Review:
         self._keep(id_)
         outlines(self.study).nodules[id_] = outline
         self.study.nodules.append(nodule)
-        self._rate(nodule)
+        self._rate(nodule, scan)
         self._done(id_, "added")
         return id_
 
@@ -114,7 +114,7 @@ class Review:
         self._keep(id_)
         outlines(self.study).nodules[id_] = outline
         self._replace(id_, nodule)
-        self._rate(nodule)
+        self._rate(nodule, scan)
         self._done(id_, "outlined")
 
     def undo(self) -> str:
@@ -140,8 +140,9 @@ class Review:
                 return id_
         return None
 
-    def _rate(self, nodule: Nodule) -> None:
-        nodule.suspicion = rater(self.study.provenance.settings.malignancy)(nodule)
+    def _rate(self, nodule: Nodule, scan: Scan) -> None:
+        rate = rater(self.study.provenance.settings.malignancy)
+        nodule.suspicion = rate(nodule, scan, outlines(self.study).nodules[nodule.id])
         nodule.opinions = [nodule.suspicion]
 
     def _replace(self, id_: str, nodule: Nodule) -> None:
