@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from study_factory import make_scan, make_study
 from test_jobs_client import follow
 
 from LungCADLib.cli import main
@@ -16,6 +17,7 @@ from LungCADLib.errors import Cancelled, InputError, OutputError
 from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Request, Volume, read_found
 from LungCADLib.jobs.events import Started, from_line, to_line
 from LungCADLib.jobs.failures import EXIT_CODES, of_error, of_exit
+from LungCADLib.jobs.found import write_found
 from LungCADLib.jobs.run import run
 from LungCADLib.jobs.worker import Voice, seconds_left
 from LungCADLib.progress import Progress, Step
@@ -118,6 +120,22 @@ def test_the_lungs_come_first_then_the_nodules_then_the_files(heard, commanded):
         assert volume == pytest.approx(nodule.volume_mm3, rel=0.3)
         z, y, x = np.round(nodules.masks.geometry.to_index(nodule.center_lps_mm)).astype(int)
         assert nodules.masks.nodules[nodule.id].full(nodules.masks.geometry.shape)[z, y, x]
+
+
+@pytest.mark.parametrize("lungs", [True, False])
+def test_a_study_travels_with_its_outlines(tmp_path, lungs):
+    study = make_study(make_scan())
+    if not lungs:
+        study.masks.lungs[...] = 0
+    write_found(study, tmp_path / "found")
+    read = read_found(tmp_path / "found")
+    assert read == study
+    assert np.array_equal(read.masks.lungs, study.masks.lungs)
+    assert read.masks.geometry.shape == study.masks.geometry.shape
+    assert np.allclose(read.masks.geometry.to_lps((3, 5, 7)), study.masks.geometry.to_lps((3, 5, 7)))
+    for name, mask in study.masks.nodules.items():
+        assert read.masks.nodules[name].start == mask.start
+        assert np.array_equal(read.masks.nodules[name].mask, mask.mask)
 
 
 @pytest.mark.parametrize(
