@@ -132,13 +132,15 @@ def test_saying_the_most_frequent_rating_is_the_constant():
 
 
 def test_spiculated_by_hand_and_by_the_network_at_the_same_specificity():
-    """By hand one of four is called wrongly and one of two rightly; the network finds both at that specificity."""
+    """By hand one of four is called wrongly and one of two rightly; the network finds both, and is as often wrong."""
     ratings = [[1], [2], [1], [2], [4], [5]]
     hand = {"spiculation": column(0.1, 0.2, 0.6, 0.3, 0.1, 0.9)}
     found = figures(made((1, 1, 3.2, 1, 3.9, 4.5), ratings, hand=hand, spiculated=hand["spiculation"] > 0.5))
     assert found["specificity_spiculated_hand"].value == pytest.approx(3 / 4)
     assert found["sensitivity_spiculated_hand"].value == pytest.approx(1 / 2)
     assert found["sensitivity_spiculated"].value == pytest.approx(1)
+    assert found["specificity_spiculated"].value == pytest.approx(3 / 4)
+    assert found["sensitivity_spiculated_as_specific"].value == pytest.approx(1)
     assert found["auc_spiculated"].value == pytest.approx(1)
     assert found["spearman_spiculation_hand"].value == pytest.approx(
         once(spearman, hand["spiculation"], (1, 2, 1, 2, 4, 5))
@@ -192,6 +194,14 @@ def test_several_files_stand_under_their_kind(files, capsys):
     assert found["vois"]["kappa_texture"]["n"] == 14
 
 
+def test_an_engines_outlines_stand_beside_the_readers(files, capsys):
+    found = answer(capsys, "--vois", files["vois"], "--engine", "classical")
+    assert list(found) == ["vois", "vois_classical"]
+    assert 7 <= found["vois_classical"]["kappa_texture"]["n"] <= 14
+    assert main(["evaluate", "attributes", "--vois", str(files["vois"]), "--engine", "magic"]) == 3
+    assert "magic" in capsys.readouterr().err
+
+
 def test_a_patient_is_rated_by_the_member_that_has_not_seen_the_patient_and_others_by_all(files, monkeypatch):
     asked = {}
 
@@ -200,7 +210,7 @@ def test_a_patient_is_rated_by_the_member_that_has_not_seen_the_patient_and_othe
         return np.tile([0.9, 0.6, 0.3, 0.1], (len(nodules), len(WORDS), 1))
 
     monkeypatch.setattr(attributes, "chances_above", chances)
-    rated = rate(read("slices", Files(files["slices"])), "cpu")
+    rated = rate(read("slices", Files(files["slices"]))["slices"], "cpu")
     members = attributes.networks()
     expected = {(1, id(member)): 2 for member in members} | {(FOLDS, id(members[0])): 4}
     assert asked == expected
@@ -216,6 +226,7 @@ def test_tables_and_card_show_the_same_numbers(files, tmp_path, capsys):
     for text in (shown, card):
         assert value in text
         assert "Rated spiculated" in text
+        assert "network, as specific as by hand" not in text
     assert "CC BY 3.0" in card
     assert "| malignancy |" in card
 

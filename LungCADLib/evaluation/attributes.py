@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from LungCADLib.compute import choose_device
 from LungCADLib.evaluation.attributes_card import (
     PARTS_COLUMNS,
     SPICULATED_COLUMNS,
-    TITLES,
     card,
     columns,
     parts_rows,
     rows,
     spiculated_rows,
+    title,
 )
 from LungCADLib.evaluation.attributes_figures import Figures, Rated, figures
 from LungCADLib.evaluation.files import Files, add_file_arguments, chosen_files
@@ -31,6 +31,7 @@ from LungCADLib.malignancy.attributes_views import Cut
 from LungCADLib.scan import Scan
 from LungCADLib.training.attribute_examples import cut_of, cuts_of
 from LungCADLib.training.folds import FOLDS, fold_of_patient
+from LungCADLib.training.margin import LEAST_DICE
 from LungCADLib.training.nodule_sets import Case, read_crops, read_vois
 from LungCADLib.training.slice_sets import READERS, Slices, read_slices
 
@@ -42,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
     add_file_arguments(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--engine", metavar="NAME",
+        help="show boxes and crops also with the outlines that this outline engine draws from a click",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
     parser.add_argument("--card", type=Path, metavar="DIR", help="write the model card attributes.md there")
 
@@ -49,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Rate, compare, print."""
     device = choose_device(args.device)
-    sets = {name: _read(name, files) for name, files in chosen_files(args).items()}
+    sets: dict[str, Nodules] = {}
+    for name, files in chosen_files(args).items():
+        sets |= _read(name, files, args.engine)
     found = {}
     for name, nodules in sets.items():
         rated = rate(nodules, device)
@@ -81,12 +88,28 @@ class Nodules:
     spiculated: NDArray[np.bool_] | None
 
 
-def _read(name: str, files: Files) -> Nodules:
+def _read(name: str, files: Files, engine: str | None = None) -> dict[str, Nodules]:
+    """The nodules of a file with their readers' outlines, and those in 3D also with an engine's."""
     if name == "slices":
-        return of_slices(read_slices(files.nodules, files.table))
-    if name == "vois":
-        return of_cases(read_vois(files.nodules, files.table))
-    return of_cases(read_crops(files.nodules, files.table))
+        return {name: of_slices(read_slices(files.nodules, files.table))}
+    cases = (read_vois if name == "vois" else read_crops)(files.nodules, files.table)
+    found = {name: of_cases(cases)}
+    if engine:
+        found[f"{name}_{engine}"] = of_cases([other for case in cases if (other := _outlined(case, engine))])
+    return found
+
+
+def _outlined(case: Case, engine: str) -> Case | None:
+    """The nodule with the outline an engine draws from its click, None where that is something else."""
+    from LungCADLib.lungs.crop import crop_region
+    from LungCADLib.nodules import outliner
+    from LungCADLib.nodules.seed import candidate_at
+
+    drawn = outliner(engine)(case.scan, crop_region(case.scan), candidate_at(case.scan, case.click_lps_mm))
+    mask = drawn.full(case.scan.geometry.shape)
+    if 2 * np.count_nonzero(mask & case.truth) < LEAST_DICE * (mask.sum() + case.truth.sum()):
+        return None
+    return replace(case, truth=mask)
 
 
 def of_slices(slices: Slices) -> Nodules:
@@ -192,7 +215,7 @@ class Result:
 def _show(found: Mapping[str, Result]) -> None:
     console = page()
     for name, one in found.items():
-        show_table(console, f"Attributes on {TITLES[name]}", columns(one.figures), rows(one.figures))
+        show_table(console, f"Attributes on {title(name)}", columns(one.figures), rows(one.figures))
         if spiculated := spiculated_rows(one.figures):
             show_table(console, "Rated spiculated (4 or 5)", SPICULATED_COLUMNS, spiculated)
         show_table(console, "Spearman in parts", PARTS_COLUMNS, parts_rows(one.figures))

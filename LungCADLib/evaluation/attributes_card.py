@@ -7,7 +7,7 @@ from typing import Any
 
 from LungCADLib.evaluation.attributes_figures import Figures
 from LungCADLib.evaluation.classification import Estimate
-from LungCADLib.malignancy.attributes import WORDS
+from LungCADLib.malignancy.attributes import SPICULATED_RATING, WORDS
 
 TITLES = {
     "crops": "crops: 3D at 1 mm, one reader",
@@ -35,7 +35,14 @@ _WITH_INTERVAL = ("spearman_{}", "kappa_{}", "kappa_{}_readers", "spearman_{}_re
 _BETWEEN = re.compile(r"(\d)_(\d)")
 
 SPICULATED_COLUMNS = ("", "AUC", "sensitivity", "specificity", "nodules")
+_SPICULATED = f"Rated spiculated (4 or 5), which the network says from a mean rating of {SPICULATED_RATING}:"
 PARTS_COLUMNS = ("", *WORDS, "nodules")
+
+
+def title(name: str) -> str:
+    """What a set is, and whose outlines the network saw; the engine's name follows the set's."""
+    kind, _, engine = name.partition("_")
+    return TITLES[kind] + (f"; outlines by the {engine} engine" if engine else "")
 
 
 def columns(found: Figures) -> tuple[str, ...]:
@@ -61,20 +68,20 @@ def _shown(found: Figures) -> list[str]:
 
 
 def spiculated_rows(found: Figures) -> list[tuple[str, ...]]:
-    """The network beside what is measured by hand at the same specificity; nothing where that is not known."""
-    if "auc_spiculated" not in found:
+    """The network by its rule, what is measured by hand, and the network as specific as that; without truth nothing."""
+    if math.isnan(found["auc_spiculated"].value):
         return []
-    n = str(found["auc_spiculated"].n)
-    specificity = _text(found["specificity_spiculated_hand"])
+    lines = {
+        "network": ("auc_spiculated", "sensitivity_spiculated", "specificity_spiculated"),
+        "by hand": ("auc_spiculated_hand", "sensitivity_spiculated_hand", "specificity_spiculated_hand"),
+        "network, as specific as by hand": (
+            "auc_spiculated", "sensitivity_spiculated_as_specific", "specificity_spiculated_hand",
+        ),
+    }  # fmt: skip
     return [
-        (
-            label,
-            _text(found[f"auc_spiculated{ending}"]),
-            _text(found[f"sensitivity_spiculated{ending}"]),
-            specificity,
-            n,
-        )
-        for label, ending in (("network", ""), ("by hand", "_hand"))
+        (label, *(_text(found[name]) for name in names), str(found["auc_spiculated"].n))
+        for label, names in lines.items()
+        if all(name in found for name in names)
     ]
 
 
@@ -105,9 +112,12 @@ def card(description: Mapping[str, Any], found: Mapping[str, tuple[Figures, Sequ
     """The card in Markdown, from what the file of weights says of itself, and figures and notes by set."""
     parts = []
     for name, (figures, notes) in found.items():
-        parts += [f"### On {TITLES[name]}", _markdown(columns(figures), rows(figures))]
+        parts += [f"### On {title(name)}", _markdown(columns(figures), rows(figures))]
         if spiculated := spiculated_rows(figures):
-            parts += ["Rated spiculated (4 or 5):", _markdown(SPICULATED_COLUMNS, spiculated)]
+            parts += [
+                _SPICULATED,
+                _markdown(SPICULATED_COLUMNS, spiculated),
+            ]
         parts += ["Spearman in parts:", _markdown(PARTS_COLUMNS, parts_rows(figures)), *notes]
     kept = {key: description[key] for key in ("members", "steps", "seed", "nodules", "patients")}
     return _CARD.format(**kept, figures="\n\n".join(parts))
@@ -136,7 +146,8 @@ stands in the slices, the boxes and the crops. The target is how many of its rea
 network was trained without the patients of one fold of `lidc-folds.csv`, for {steps} batches, seed {seed}. No patient
 kept for independent tests (`lidc-patients.csv`) was used.
 
-**How it was tested.** It saw the CT and the reader's outline. Spearman: correlation of the expected rating with the
+**How it was tested.** It saw the CT and the reader's outline, or one that an engine drew from a click; nodules of which
+that drew something else are left out. Spearman: correlation of the expected rating with the
 readers' mean, beside it the same of what `nodules/` measures by hand on the same outline, and of the diameter (turned
 round for margin, texture and sphericity). Kappa: quadratically weighted, of the grade with the readers' median. Error:
 mean, of the expected rating from the readers' mean, beside it that of always saying the most frequent rating. "One

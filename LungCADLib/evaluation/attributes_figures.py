@@ -9,7 +9,7 @@ the network against each single reader (`_one_reader`), which is what a reader c
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ from LungCADLib.evaluation.agreement import (
     quadratic_kappa,
     spearman,
 )
-from LungCADLib.evaluation.classification import Estimate, auc, sensitivity_at_specificity
-from LungCADLib.malignancy.attributes import WORDS, expected
+from LungCADLib.evaluation.classification import Estimate, Resamples, auc, sensitivity_at_specificity
+from LungCADLib.malignancy.attributes import SPICULATED_RATING, WORDS, expected
 from LungCADLib.training.lidc_nodules import NON_SOLID_TEXTURE, PART_SOLID_TEXTURE
 
 Figures = dict[str, Estimate]
@@ -101,9 +101,7 @@ def figures(rated: Rated) -> Figures:
             value = expected(rated.above[case, column])
             found[f"spearman_{name}_{stratum}"] = draws.estimate(spearman, value, mean[case], case)
     found |= _means(rated, found)
-    if rated.spiculated is not None:
-        found |= _spiculation(rated)
-    return found
+    return found | _spiculation(rated)
 
 
 def _of_attribute(rated: Rated, draws: PatientDraws, name: str, column: int) -> Figures:
@@ -166,29 +164,34 @@ def _means(rated: Rated, found: Figures) -> Figures:
 
 
 def _spiculation(rated: Rated) -> Figures:
-    """Whether a nodule is rated spiculated: by hand, and by the network at the same specificity."""
-    from LungCADLib.evaluation.classification import Resamples
-
-    median, hand = rated.median("spiculation"), rated.spiculated
-    assert hand is not None
+    """Whether a nodule is rated spiculated: by the network and its rule, by hand, and both at the same specificity."""
+    median = rated.median("spiculation")
     known = np.isfinite(median)
     truth = median >= MARKED
-    score = rated.above[:, list(WORDS).index("spiculation"), MARKED - 2]
-    by_hand = rated.hand["spiculation"]
+    score = expected(rated.above[:, list(WORDS).index("spiculation")])
 
     def sensitivity(called: NDArray[np.bool_], at: NDArray[np.intp]) -> float:
         return float(called[at][truth[at]].mean()) if truth[at].any() else math.nan
 
-    def specificity(at: NDArray[np.intp]) -> float:
-        return float((~hand[at][~truth[at]]).mean()) if (~truth[at]).any() else math.nan
+    def specificity(called: NDArray[np.bool_], at: NDArray[np.intp]) -> float:
+        return float((~called[at][~truth[at]]).mean()) if (~truth[at]).any() else math.nan
 
-    statistics = {
+    rule = score >= SPICULATED_RATING
+    statistics: dict[str, Callable[[NDArray[np.intp]], float]] = {
         "auc_spiculated": lambda at: auc(truth[at], score[at]),
-        "auc_spiculated_hand": lambda at: auc(truth[at], by_hand[at]),
-        "specificity_spiculated_hand": specificity,
-        "sensitivity_spiculated_hand": lambda at: sensitivity(hand, at),
-        "sensitivity_spiculated": lambda at: sensitivity_at_specificity(truth[at], score[at], specificity(at)),
+        "specificity_spiculated": lambda at: specificity(rule, at),
+        "sensitivity_spiculated": lambda at: sensitivity(rule, at),
     }
+    if rated.spiculated is not None:
+        hand, by_hand = rated.spiculated, rated.hand["spiculation"]
+        statistics |= {
+            "auc_spiculated_hand": lambda at: auc(truth[at], by_hand[at]),
+            "specificity_spiculated_hand": lambda at: specificity(hand, at),
+            "sensitivity_spiculated_hand": lambda at: sensitivity(hand, at),
+            "sensitivity_spiculated_as_specific": lambda at: sensitivity_at_specificity(
+                truth[at], score[at], specificity(hand, at)
+            ),
+        }
     resamples = Resamples(rated.patients)
     few = len(set(np.asarray(rated.patients)[known].tolist())) < LEAST_PATIENTS
     out = {}

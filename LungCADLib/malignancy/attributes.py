@@ -5,7 +5,7 @@ readers is averaged. The weights lie in `Resources/Models/attributes.safetensors
 how well they agree with readers, and how well readers agree with each other, stands beside them in `attributes.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,11 @@ WORDS: dict[str, tuple[str, str, str, str, str]] = {
 first, middle and last grade of some; the ones between as pylidc names them). In the order of the network's answers."""
 
 GRADES = 5
+
+SPICULATED_RATING = 2.2
+"""A mean rating of spiculation from which a nodule counts as spiculated in guidelines and risk equations. Chosen on
+LIDC's boxes, outlined by the classical engine and rated by networks that had not seen the patients, to be as specific
+as `nodules/margin.py`; `lungcad evaluate attributes --engine classical` shows what both find."""
 
 LONGEST_MM = SIDE * PIXEL_MM / np.sqrt(2) + 2.0
 """How far from the nodule's center the network sees, along a diagonal."""
@@ -91,6 +96,11 @@ def rate_attributes(scan: Scan, outline: BoxMask, device: str = "cpu") -> dict[s
     """
     above = chances_above(networks(), [cuts_of(scan, outline)], device)[0]
     return {name: attribute(name, a, t) for name, a, t in zip(WORDS, above, thresholds(), strict=True)}
+
+
+def spiculated(attributes: Mapping[str, Attribute]) -> bool:
+    """Whether a nodule counts as spiculated where a guideline or a risk equation asks yes or no."""
+    return attributes["spiculation"].value >= SPICULATED_RATING
 
 
 def cuts_of(scan: Scan, outline: BoxMask) -> tuple[Cut, ...]:
