@@ -10,13 +10,13 @@ import pytest
 from digital_nodule import LUNG_HU, filled
 
 from LungCADLib.cli import main
-from LungCADLib.evaluation import outline
-from LungCADLib.training.nodule_sets import read_crops, read_vendors, read_vois
-from LungCADLib.evaluation.outline import outline_all, outline_case
+from LungCADLib.evaluation import outline, outline_engines
+from LungCADLib.evaluation.outline_engines import outline_all, outline_case
 from LungCADLib.evaluation.outline_figures import figures, strata
 from LungCADLib.evaluation.outline_pictures import READER, comparison
 from LungCADLib.evaluation.overlap import Overlap
 from LungCADLib.masks import BoxMask
+from LungCADLib.training.nodule_sets import read_crops, read_vendors, read_vois
 
 N = 6
 DIAMETERS = (5.0, 7.0, 9.0, 12.0, 16.0, 10.0)
@@ -87,8 +87,8 @@ def change(path, **arrays):
     np.savez(path, **{key: value for key, value in kept.items() if value is not None})
 
 
-def answer(capsys, *words):
-    assert main(["evaluate", "outline", *map(str, words)]) == 0
+def answer(capsys, *words, engine="classical"):
+    assert main(["evaluate", "outline", "--engine", engine, *map(str, words)]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -156,7 +156,7 @@ def test_the_printed_page_has_the_figures_of_the_json_and_says_what_they_rest_on
     write_rows(metadata, [{"Series UID": f"1.{i}", "Manufacturer": m} for i, m in enumerate(makers)])
     words = ("--vois", vois, "--metadata", metadata)
     found = answer(capsys, *words, "--json")
-    assert main(["evaluate", "outline", *map(str, words)]) == 0
+    assert main(["evaluate", "outline", "--engine", "classical", *map(str, words)]) == 0
     page = capsys.readouterr().out
     dice = found["dice"]
     assert f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f})" in page
@@ -176,8 +176,8 @@ def test_the_readers_outline_never_reaches_the_engine(vois):
 def test_several_processes_give_what_one_gives(vois, monkeypatch):
     cases, steps = read_vois(vois, vois.with_name("ratings.csv")), []
     alone = outline_all(cases, "classical")
-    monkeypatch.setattr(outline, "FEW", 1)
-    monkeypatch.setattr(outline, "cores", lambda: 2)
+    monkeypatch.setattr(outline_engines, "FEW", 1)
+    monkeypatch.setattr(outline_engines, "cores", lambda: 2)
     together = outline_all(cases, "classical", lambda: steps.append(1))
     assert [one.overlap for one in together] == [one.overlap for one in alone]
     assert len(steps) == N
@@ -325,7 +325,8 @@ def test_an_engine_that_does_not_exist_is_refused_before_any_work(tmp_path, caps
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "nothing to evaluate on"),
+        (("--data", "nowhere"), "nothing to evaluate on"),
+        (("--vois", "a", "--engine", "classical", "--card", "."), "--card"),
         (("--ratings", "a", "--ratings", "b"), "must follow"),
         (("--vois", "a", "--vois", "b"), "twice"),
         (("--vois", "a", "--ratings", "b", "--ratings", "c"), "must follow"),
@@ -343,7 +344,7 @@ def test_each_ratings_belongs_to_the_file_before_it():
     outline.add_arguments(parser)
 
     def chosen(*words):
-        files = outline._chosen(parser.parse_args(words))
+        files = outline._chosen(parser.parse_args([*words]))
         return {name: (str(f.nodules), f.ratings and str(f.ratings)) for name, f in files.items()}
 
     assert chosen("--vois", "v", "--ratings", "1", "--crops", "c") == {"crops": ("c", None), "vois": ("v", "1")}

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ Values = NDArray[np.float64]
 Statistic = Callable[[Values], float]
 Figures = dict[str, Estimate]
 
-COLUMNS = ("", "Dice", "HD95, mm", "surface Dice, 1 mm", "volume bias, %", "nodules")
-WHOLE_COLUMNS = ("", "value", "nodules")
+DECIMALS = 6
+"""Of figures in JSON."""
 
 
 def _mean(values: Values) -> float:
@@ -128,23 +129,35 @@ def strata(cases: Sequence[Case], vendors: Mapping[str, str], tuned_on: set[str]
     return [stratum for stratum in found if stratum.among.any()]
 
 
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The figures of one set, its strata, and what to know about them."""
+
+    groups: list[Stratum]
+    figures: Figures
+    notes: list[str]
+
+    def plain(self) -> dict[str, Any]:
+        """Every figure by name for JSON, null where it does not exist, and the notes."""
+        numbers = {
+            name: {
+                key: None if math.isnan(number) else round(number, DECIMALS) for key, number in asdict(figure).items()
+            }
+            for name, figure in self.figures.items()
+        }
+        return numbers | {"notes": self.notes}
+
+
 def figures(overlaps: Sequence[Overlap], patients: Sequence[str], groups: Sequence[Stratum]) -> Figures:
     """Every figure by name, `dice` over all nodules and `dice_solid` in a stratum, with intervals over patients.
 
     `n` counts the nodules for which the measure exists.
     """
-    resamples = Resamples(patients)
-    values = {
-        row.field: np.array([getattr(o, row.field) for o in overlaps], float)
-        for row in (*MEANS.values(), *WHOLE.values())
-    }
+    resamples, values = Resamples(patients), _columns(overlaps)
 
     def estimate(row: Row, among: NDArray[np.bool_]) -> Estimate:
         column = values[row.field]
-        known = among & ~np.isnan(column)
-        if len(set(np.asarray(patients)[known].tolist())) < LEAST_PATIENTS:
-            return Estimate(row.statistic(column[known]), float("nan"), float("nan"), int(known.sum()))
-        return resamples.estimate(lambda index: row.statistic(column[index]), known)
+        return _estimate(resamples, patients, column, row.statistic, among & ~np.isnan(column))
 
     everyone = np.ones(len(overlaps), bool)
     found = {name: estimate(row, everyone) for name, row in WHOLE.items()}
@@ -153,21 +166,63 @@ def figures(overlaps: Sequence[Overlap], patients: Sequence[str], groups: Sequen
     return found
 
 
+def beside(
+    overlaps: Sequence[Overlap], classical: Sequence[Overlap], patients: Sequence[str], groups: Sequence[Stratum]
+) -> Figures:
+    """The classical engine's figures under their names with `_classical`, and by how much Dice differs."""
+    resamples = Resamples(patients)
+    gain = _columns(overlaps)["dice"] - _columns(classical)["dice"]
+    found = {f"{name}_classical": figure for name, figure in figures(classical, patients, groups).items()}
+    everyone = np.ones(len(gain), bool)
+    found["dice_minus_classical"] = _estimate(resamples, patients, gain, _mean, everyone)
+    return found
+
+
+def _columns(overlaps: Sequence[Overlap]) -> dict[str, Values]:
+    rows = (*MEANS.values(), *WHOLE.values())
+    return {row.field: np.array([getattr(o, row.field) for o in overlaps], float) for row in rows}
+
+
+def _estimate(
+    resamples: Resamples, patients: Sequence[str], column: Values, statistic: Statistic, known: NDArray[np.bool_]
+) -> Estimate:
+    if len(set(np.asarray(patients)[known].tolist())) < LEAST_PATIENTS:
+        return Estimate(statistic(column[known]), float("nan"), float("nan"), int(known.sum()))
+    return resamples.estimate(lambda index: statistic(column[index]), known)
+
+
+def whole_columns(with_classical: bool) -> tuple[str, ...]:
+    """The columns of `whole_rows`."""
+    return ("", "value", *(("classical",) if with_classical else ()), "nodules")
+
+
+def columns(with_classical: bool) -> tuple[str, ...]:
+    """The columns of `strata_rows`."""
+    means = [row.label for row in MEANS.values()]
+    return ("", *means, *((f"{means[0]}, classical",) if with_classical else ()), "nodules")
+
+
 def whole_rows(found: Figures) -> list[tuple[str, ...]]:
-    """The figures over all nodules as text in the order of `WHOLE_COLUMNS`."""
-    return [(row.label, _text(found[name], row), str(found[name].n)) for name, row in WHOLE.items()]
+    """The figures over all nodules as text in the order of `whole_columns`."""
+    rows = []
+    for name, row in WHOLE.items():
+        other = found.get(f"{name}_classical")
+        rows.append((row.label, _text(found[name], row), *((_text(other, row),) if other else ()), str(found[name].n)))
+    if "dice_minus_classical" in found:
+        gain = found["dice_minus_classical"]
+        rows.append(("Dice, difference from classical", _text(gain, WHOLE["dice"]), "", str(gain.n)))
+    return rows
 
 
 def strata_rows(found: Figures, groups: Sequence[Stratum]) -> list[tuple[str, ...]]:
-    """The strata as text in the order of `COLUMNS`."""
-    return [
-        (
-            group.label,
-            *(_text(found[f"{name}_{group.name}"], row) for name, row in MEANS.items()),
-            str(int(group.among.sum())),
-        )
-        for group in groups
-    ]
+    """The strata as text in the order of `columns`."""
+    rows = []
+    for group in groups:
+        means = [_text(found[f"{name}_{group.name}"], row) for name, row in MEANS.items()]
+        other = found.get(f"dice_{group.name}_classical")
+        beside_it = (f"{other.value:.{MEANS['dice'].decimals}f}",) if other else ()
+        rows.append((group.label, *means, *beside_it, str(int(group.among.sum()))))
+    return rows
 
 
 def _text(figure: Estimate, row: Row) -> str:

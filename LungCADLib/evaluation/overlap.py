@@ -1,8 +1,8 @@
 """How well an outline agrees with a reader's: overlap, distance between the surfaces, volume.
 
-Masks are bool (z, y, x) of one shape; spacing is mm between voxel centers in (z, y, x). What lies beyond the array
-counts as outside, so a mask that touches the array's edge has a surface there. Two empty masks agree fully; where only
-one is empty nothing agrees, and the distance and the bias, which then do not exist, are NaN.
+Masks are bool (z, y, x), or (y, x), of one shape; spacing is mm between voxel centers in the same order. What lies
+beyond the array counts as outside, so a mask that touches the array's edge has a surface there. Two empty masks agree
+fully; where only one is empty nothing agrees, and the distance and the bias, which then do not exist, are NaN.
 """
 
 import warnings
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
-Spacing = tuple[float, float, float]
+Spacing = tuple[float, ...]
 
 NODULE_TOLERANCE_MM = 1.0
 """Surfaces of nodules this near count as the same: about one voxel of a chest CT."""
@@ -98,6 +98,7 @@ def surface_dice(found: Mask, truth: Mask, spacing: Spacing, tolerance_mm: float
 def _around(found: Mask, truth: Mask) -> tuple[Mask, Mask]:
     """Both masks in the smallest box that holds them, with a border of outside."""
     either = found | truth
-    inside = [np.flatnonzero(either.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    axes = range(either.ndim)
+    inside = [np.flatnonzero(either.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
     box = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in inside)
     return np.pad(found[box], _PAD), np.pad(truth[box], _PAD)

@@ -10,10 +10,20 @@ from LungCADLib.masks import BoxMask
 from LungCADLib.nodules.accept import impression, nodule_score
 from LungCADLib.nodules.measure import measure_nodule
 from LungCADLib.nodules.outline import outline_nodule
+from LungCADLib.nodules.outline_network import outline_all_by_network, outline_by_network
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
 
-__all__ = ["ENGINES", "MOST_OUTLINED", "Outliner", "impression", "measure_nodule", "nodule_score", "outliner"]
+__all__ = [
+    "ENGINES",
+    "MOST_OUTLINED",
+    "Outliner",
+    "impression",
+    "measure_nodule",
+    "nodule_score",
+    "outline_all_by_network",
+    "outliner",
+]
 
 MOST_OUTLINED = 60
 """So many candidates of a scan, the best, are outlined and looked at again."""
@@ -25,7 +35,7 @@ class Outliner(Protocol):
     def __call__(self, scan: Scan, region: NDArray[np.bool_], candidate: Candidate) -> BoxMask: ...
 
 
-ENGINES: dict[str, Outliner] = {"classical": outline_nodule}
+ENGINES: dict[str, Outliner] = {"classical": outline_nodule, "network": outline_by_network}
 
 
 def outliner(engine: str) -> Outliner:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
+from LungCADLib.masks import in_plane_diameter_mm
 from LungCADLib.scan import Geometry, Header, Scan
 from LungCADLib.study import Xyz
 from LungCADLib.training.arrays import read_arrays
@@ -51,7 +52,9 @@ class Case:
 
     @property
     def diameter_mm(self) -> float:
-        """Of the ball with the volume of the reader's outline."""
+        """Of the ball with the volume of the reader's outline; of the disc with its area where there is one slice."""
+        if len(self.truth) == 1:
+            return in_plane_diameter_mm(self.truth, self.scan.spacing)
         return float(np.cbrt(6 / np.pi * self.truth.sum() * self.scan.geometry.voxel_mm3))
 
 
