@@ -13,7 +13,7 @@ from LungCADLib.detection.reduction import ReductionModel
 from LungCADLib.detection.reduction_explain import explain_candidate, view_grid
 from LungCADLib.detection.reduction_network import WIDTHS, reduction_network
 from LungCADLib.errors import InputError
-from LungCADLib.explain import HeatMap, agreement, grad_cam, occlusion, on_scan, picture, randomized
+from LungCADLib.explain import HeatMap, agreement, grad_cam, likeness, occlusion, on_scan, picture, randomized
 from LungCADLib.masks import BoxMask, Lungs
 from LungCADLib.phantom import Phantom, TrueNodule
 from LungCADLib.scan import Geometry, Scan
@@ -72,10 +72,13 @@ class TestMethods:
         assert lost[against].mean() < -0.5 * lost.max() * lost[(slice(3, 8),) * dims].mean() / lost.max()
 
     def test_they_agree_and_random_weights_do_not(self, dims: int) -> None:
+        # Without what is dark: where hiding raises the answer, a Grad-CAM shows nothing.
+        bright = clouds(dims).clamp(min=0)
+        cam = grad_cam(Bright(dims), ["features"], bright)
+        assert agreement(cam, occlusion(Bright(dims), bright, 6)) > 0.6
         cam = grad_cam(Bright(dims), ["features"], clouds(dims))
-        assert agreement(cam, occlusion(Bright(dims), clouds(dims), 6)) > 0.6
         by_chance = [
-            agreement(cam, grad_cam(randomized(Bright(dims), seed), ["features"], clouds(dims))) for seed in range(8)
+            likeness(cam, grad_cam(randomized(Bright(dims), seed), ["features"], clouds(dims))) for seed in range(8)
         ]
         assert max(by_chance) < 0.95
         assert np.median(by_chance) < 0.4
@@ -96,11 +99,18 @@ class TestMethods:
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_agreement_is_that_of_ranks() -> None:
+def test_likeness_is_that_of_ranks() -> None:
     ramp = np.arange(12.0).reshape(3, 4)
-    assert agreement(ramp, ramp**3) == pytest.approx(1)
-    assert agreement(ramp, -ramp) == pytest.approx(-1)
-    assert agreement(ramp, np.zeros((3, 4))) == 0
+    assert likeness(ramp, ramp**3) == pytest.approx(1)
+    assert likeness(ramp, -ramp) == pytest.approx(-1)
+    assert likeness(ramp, np.zeros((3, 4))) == 0
+
+
+def test_a_place_whose_hiding_changes_the_answer_either_way_agrees() -> None:
+    cam = np.array([0.0, 1.0, 2.0, 0.0])
+    assert agreement(cam, np.array([0.0, 0.5, -1.0, 0.0])) == pytest.approx(1)
+    assert agreement(cam, np.array([1.0, 0.0, 0.0, -1.0])) < 0
+    assert agreement(cam, np.zeros(4)) == 0
 
 
 def turn(a: float, b: float) -> np.ndarray:

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Offer the input, the nodule, and where the maps go."""
     parser.add_argument("input", metavar="INPUT", help="DICOM folder, DICOMDIR or file; NRRD, NIfTI or MetaImage file")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--point", type=_xyz, metavar="X,Y,Z", help="a place inside the nodule, LPS mm: --point=-48.5,12,-203")
+    which.add_argument(
+        "--point", type=_xyz, metavar="X,Y,Z", help="a place inside the nodule, LPS mm: --point=-48.5,12,-203"
+    )
     which.add_argument("--nodule", metavar="ID", help="a nodule as `lungcad analyze` names it, such as N1")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder for pictures (PNG) and maps (NRRD)")
     parser.add_argument("--series", metavar="UID", help="the series to read, as `lungcad series` lists it")
@@ -56,17 +58,23 @@ def run(args: argparse.Namespace) -> int:
                 _write(partial, scan, outline, each)
 
     console = screen.output()
-    table = Table("Network", "Log odds", "Grad-CAM and occlusion agree", "With random weights", box=SIMPLE_HEAD)
+    table = Table("Network", "Log odds", "Hiding loses", "Maps agree", "Random weights", box=SIMPLE_HEAD)
     for each in explanations:
-        table.add_row(each.network, f"{each.log_odds:.2f}", f"{each.agreement:.2f}", f"{each.chance:.2f}")
+        numbers = (each.log_odds, float(each.occlusion.values.max()), each.agreement, each.chance)
+        table.add_row(each.network, *(f"{number:.2f}" for number in numbers))
     console.print(table)
-    console.print("Rank correlations. Believe a map where the first is high and the second is not.")
+    console.print(
+        "Hiding loses: of the log odds, at the place where it matters most. Maps agree: correlation of Grad-CAM and "
+        "occlusion. Random weights: rank correlation with the Grad-CAM of a network that has learned nothing. Believe "
+        "a map where the maps agree and random weights give another."
+    )
     console.print(f"Pictures and maps: {out}")
     return 0
 
 
 def _at(scan: "Scan", point: "Xyz", progress: "Progress") -> "tuple[Xyz, Lungs, BoxMask]":
     """The nodule at a place."""
+    from LungCADLib.engines import named
     from LungCADLib.errors import InputError
     from LungCADLib.lungs import segment_lungs
     from LungCADLib.nodules import outliner
@@ -77,7 +85,9 @@ def _at(scan: "Scan", point: "Xyz", progress: "Progress") -> "tuple[Xyz, Lungs, 
     if (index < -0.5).any() or (index > [n - 0.5 for n in scan.hu.shape]).any():
         raise InputError(f"--point {','.join(map(str, point))} is not in the scan; give LPS positions in mm.")
     lungs = segment_lungs(scan, Settings().lung_engine, progress)
-    outline = outliner(Settings().outliner)(scan, lungs.region, Candidate(point, _RADIUS_MM, "solid", 1.0))
+    outline = outliner(named(Settings().outliner, "network", "classical"))(
+        scan, lungs.region, Candidate(point, _RADIUS_MM, "solid", 1.0)
+    )
     if not outline.mask.any():
         raise InputError(f"There is nothing to outline at --point {','.join(map(str, point))}; give another place.")
     return point, lungs, outline

@@ -11,7 +11,7 @@ from LungCADLib.detection.features import describe
 from LungCADLib.detection.reduction import BUDGET, NAME, ReductionModel, reduction_model
 from LungCADLib.detection.views import LARGE_RADIUS_MM, SIDE, SPACINGS_MM, WINDOW_HU, pyramid, views
 from LungCADLib.errors import InputError
-from LungCADLib.explain import Explanation, agreement, grad_cam, occlusion, on_scan, randomized
+from LungCADLib.explain import Explanation, agreement, grad_cam, likeness, occlusion, on_scan, randomized
 from LungCADLib.masks import Lungs
 from LungCADLib.scan import Geometry, Scan
 
@@ -99,7 +99,7 @@ def explain_candidate(
                     lost, place, scan.geometry, "occlusion", "log odds of a nodule lost when lung hides the place"
                 ),
                 agreement=agreement(cam, lost),
-                chance=agreement(cam, chance),
+                chance=likeness(cam, chance),
             )
         )
     return found

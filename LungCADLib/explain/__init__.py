@@ -1,6 +1,6 @@
 """What a network looked at: heat maps on the scan's grid, made in two independent ways and checked against chance."""
 
-from LungCADLib.explain.maps import Explanation, HeatMap, agreement, on_scan, randomized
+from LungCADLib.explain.maps import Explanation, HeatMap, agreement, likeness, on_scan, randomized
 from LungCADLib.explain.methods import grad_cam, occlusion
 from LungCADLib.explain.picture import picture
 
@@ -9,6 +9,7 @@ __all__ = [
     "HeatMap",
     "agreement",
     "grad_cam",
+    "likeness",
     "occlusion",
     "on_scan",
     "picture",

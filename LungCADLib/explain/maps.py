@@ -63,7 +63,8 @@ class Explanation:
     occlusion
         What its answer loses when a place is hidden (Zeiler and Fergus 2014, arXiv:1311.2901).
     agreement
-        Rank correlation of the two: what both show is less likely an artifact of either.
+        Correlation of the Grad-CAM with how much hiding a place changes the answer, up or down: what both show is less
+        likely an artifact of either. Up counts too, since lung inside a mass is a cavity.
     chance
         Rank correlation of the Grad-CAM with that of the same network with random weights (Adebayo et al. 2018,
         arXiv:1810.03292): near 1, the map would show the picture and not what was learned.
@@ -90,7 +91,14 @@ def on_scan(values: NDArray[np.float32], grid: Geometry, scan: Geometry, name: s
     return HeatMap(name, meaning, (z.start, y.start, x.start), found.astype(np.float32))
 
 
-def agreement(one: NDArray, other: NDArray) -> float:
+def agreement(cam: NDArray, lost: NDArray) -> float:
+    """Pearson's correlation of a Grad-CAM with the size of what hiding a place does; 0 where one of them is flat."""
+    if np.ptp(cam) == 0 or np.ptp(np.abs(lost)) == 0:
+        return 0.0
+    return float(np.corrcoef(cam.ravel(), np.abs(lost).ravel())[0, 1])
+
+
+def likeness(one: NDArray, other: NDArray) -> float:
     """Spearman's rank correlation of two maps of the same shape; 0 where one of them is flat."""
     from scipy.stats import spearmanr
 

@@ -17,7 +17,7 @@ from LungCADLib.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-OVERLAP = 0.6
+OVERLAP = 0.5
 """Of neighboring places that are hidden."""
 
 AT_ONCE = 32

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.explain import Explanation, agreement, grad_cam, occlusion, on_scan, randomized
+from LungCADLib.explain import Explanation, agreement, grad_cam, likeness, occlusion, on_scan, randomized
 from LungCADLib.malignancy.appearance import NAME, answers, networks, slice_of, view_of
 from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, PIXEL_MM, SIDE_PIXELS, TISSUE_WINDOW_HU
 from LungCADLib.masks import BoxMask
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from LungCADLib.malignancy.appearance_network import AppearanceNetwork
 
-LAYERS = ("network.joined",)
-"""Features of all resolutions, brought together at 1.5 mm."""
+LAYERS = ("network.joined", "network.down.2")
+"""The two that the answer is read from: features of all resolutions at 1.5 mm, and the coarsest at 6 mm."""
 
 HIDDEN_PIXELS = 10
 """7.5 mm: hides a small nodule, and a part of a large one."""
@@ -66,7 +66,7 @@ def explain_appearance(
             lost[None], grid, scan.geometry, "occlusion", "log odds of suspicion lost when lung hides the place"
         ),
         agreement=agreement(cam, lost),
-        chance=agreement(cam, chance),
+        chance=likeness(cam, chance),
     )
 
 
