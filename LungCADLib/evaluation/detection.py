@@ -6,14 +6,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from LungCADLib.compute import cores
 from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
+from LungCADLib.detection.reduction import NAME
 from LungCADLib.engines import named
 from LungCADLib.errors import InputError
+from LungCADLib.evaluation.detection_card import SCAN_COLUMNS, STRATA_AT, card, rows_of, scan_rows
+from LungCADLib.evaluation.detection_crops import best_scores
 from LungCADLib.evaluation.detection_figures import Figure, figures, strata
 from LungCADLib.evaluation.detection_road import Walked, listed_scans, truth_of_listed, walk_phantom, walk_scan
 from LungCADLib.evaluation.detection_truth import read_truth
@@ -22,9 +24,7 @@ from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.nodules.accept import nodule_score
 from LungCADLib.settings import Settings
 from LungCADLib.training.phantom_grounds import FIRST_SEED
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from LungCADLib.weights import bundled_members
 
 PROTOCOL = (
     "A nodule is found when the center of a mark lies nearer to its center than its radius; other marks are false "
@@ -33,8 +33,7 @@ PROTOCOL = (
 SEEDS_APART = 1000
 """Between the phantoms of one `--seed` and of the next."""
 
-STRATA_AT = 1.0
-"""False marks per scan at which sensitivity is shown by size, density and place."""
+CARD_PHANTOMS = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default=Settings().detector, help="the detector (default: %(default)s)")
     parser.add_argument("--threshold", type=float, metavar="P", help="score from which a mark counts")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the FROC curve as SVG")
+    parser.add_argument(
+        "--card", type=Path, metavar="DIR",
+        help="test the network on the scans, the crops and 40 phantoms, and write the model card reduction.md there",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
 
 
@@ -64,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     threshold = args.threshold
     if threshold is None:
         threshold = nodule_score().operating_point if args.engine in SECOND_LOOK else OPERATING_POINT
+    if args.card:
+        return _write_card(args, threshold)
     walked = list(_walked(args))
     found = figures(walked, threshold, Settings().min_diameter_mm)
     if args.plot:
@@ -73,39 +78,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     console = page()
     console.print(PROTOCOL, "")
-    show_scans(console, walked, threshold)
+    show_table(console, "Scans", SCAN_COLUMNS, scan_rows(walked, threshold))
     show_table(console, f"Score {threshold:g} or more, engine {args.engine}", ("", "value", "n"), rows_of(found))
     if "cpm" in found:
         parts = rows_of(strata(walked, STRATA_AT))
         show_table(console, f"Sensitivity at {STRATA_AT:g} false mark per scan", ("nodules", "found", "n"), parts)
     return 0
-
-
-def rows_of(found: dict[str, Figure]) -> list[tuple[str, ...]]:
-    """Each figure as a row: name, value with interval, n."""
-    return [(name.replace("_", " "), in_words(figure), f"{figure['n']:g}") for name, figure in found.items()]
-
-
-def show_scans(console: "Console", walked: list[Walked], threshold: float) -> None:
-    """Each scan by name: its nodules, the rank and score at which each was found, and the false marks."""
-    rows: list[tuple[str, ...]] = []
-    for one in walked:
-        best = one.scored.nodules
-        for k, nodule in enumerate(one.nodules):
-            kind = " ".join(str(nodule[key]) for key in ("density", "attachment") if key in nodule)
-            rank = 1 + int((one.scored.false > best[k]).sum())
-            result = f"{best[k]:.2f}, after {rank - 1} false" if np.isfinite(best[k]) else "no mark"
-            said = "found" if best[k] >= threshold else "missed"
-            rows.append((one.name, one.seen, f"{nodule['diameter_mm']:.1f} mm {kind}", said, result))
-        false = one.false(threshold, Settings().min_diameter_mm)
-        scores = ", ".join(f"{one.scores[i]:.2f} ({one.sizes_mm[i]:.0f} mm)" for i in false)
-        rows.append((one.name, one.seen, f"{len(false)} false", "", scores))
-    show_table(console, "Scans", ("scan", "patient", "nodule or false marks", "", "score"), rows)
-
-
-def in_words(figure: Figure) -> str:
-    """A figure with its interval."""
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 def _walked(args: argparse.Namespace) -> Iterator[Walked]:
@@ -126,6 +104,17 @@ def _walked(args: argparse.Namespace) -> Iterator[Walked]:
     if not args.scan:
         for entry in listed_scans():
             yield walk_scan(args.data / entry["folder"], truth_of_listed(entry), args.engine)
+
+
+def _write_card(args: argparse.Namespace, threshold: float) -> int:
+    """Test on everything at hand, and write the page that comes with the weights."""
+    scans = [walk_scan(args.data / e["folder"], truth_of_listed(e), args.engine) for e in listed_scans()]
+    crops = best_scores(args.data / "lidc-crops" / "crops.npz", args.engine)
+    args.phantoms = args.phantoms or CARD_PHANTOMS
+    phantoms = list(_walked(args))
+    text = card(bundled_members(NAME)[1], scans, crops, phantoms, threshold)
+    (args.card / f"{NAME}.md").write_text(text, encoding="utf-8")
+    return 0
 
 
 def _drawing(walked: list[Walked]) -> str:
