@@ -118,6 +118,7 @@ def test_the_state_of_every_bundled_file_is_told(models, toy):
     (models / "new.safetensors").write_bytes(b"new")
     (models / "score.json").write_text("{}")
     (models / "toy.md").write_text("a model card")
+    (models / "toy.svg").write_text("its picture")
     assert {file.name: file.state for file in weights.bundled_files()} == {
         "changed.safetensors": "changed",
         "gone.safetensors": "missing",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LIST = "weights.json"
 """In `Resources/Models`: file name to SHA-256 of what comes with LungCAD."""
 
+_CARDS = {".md", ".svg", ".png"}
+"""Suffixes of model cards and their pictures."""
+
 State = dict[str, "Tensor"]
 
 
@@ -44,7 +47,7 @@ def bundled_files() -> list[BundledFile]:
     folder = resource("Models")
     released = _released()
     found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _CARDS):
         name, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
         state: Any = "table" if path.suffix != ".safetensors" else "not released"
         if name in released:
