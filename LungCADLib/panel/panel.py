@@ -75,7 +75,8 @@ class Panel:
 
     def reopen_quietly(self) -> None:
         """Show the results a scene brought with it, if there are any."""
-        if self.run is None and self._logic.has_results():
+        shown = self.results.session
+        if self.run is None and self._logic.has_results() and not (shown and shown.alive and shown.latest):
             self._reopen()
         self.refresh()
 

@@ -45,6 +45,11 @@ class Session:
         """Whether all nodes are still in the scene."""
         return update.all_there(self.nodes)
 
+    @property
+    def latest(self) -> bool:
+        """Whether the scene holds no study that came later."""
+        return update.study_nodes(self.nodes.text.GetScene()) == self.nodes
+
     def nodule(self, id_: str) -> Nodule:
         """The nodule of a lesion ID."""
         return self.review.nodule(id_)

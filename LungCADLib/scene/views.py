@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 
 from LungCADLib.pictures import LUNG_WINDOW
-from LungCADLib.scene.nodes import LPS_TO_RAS, LUNG_FILL, NODULE_FILL, StudyNodes
+from LungCADLib.scene.nodes import LPS_TO_RAS, LUNG_FILL, NODULE_FILL, StudyNodes, to_ras
 from LungCADLib.segments import LUNG_SEGMENT_IDS, NODULE_SEGMENT_PREFIX
 from LungCADLib.study import Nodule, Xyz
 
@@ -30,9 +30,11 @@ def show_volume(volume: Any) -> None:
 
 def show_nodule(nodes: StudyNodes, nodule: Nodule) -> None:
     """Move the slice views to a nodule at a fitting zoom, and make its segment and its point stand out."""
-    point = next(i for i in range(nodes.centers.GetNumberOfControlPoints()) if _label(nodes, i) == nodule.id)
-    ras = [0.0, 0.0, 0.0]
-    nodes.centers.GetNthControlPointPositionWorld(point, ras)
+    ras = list(to_ras(nodule.center_lps_mm))
+    for point in range(nodes.centers.GetNumberOfControlPoints()):
+        if _label(nodes, point) == nodule.id:
+            # The point follows the CT's transform, if it has one; the study does not know of it.
+            nodes.centers.GetNthControlPointPositionWorld(point, ras)
     show_volume(nodes.volume)
     side = min(max(_VIEW_DIAMETERS * nodule.long_axis_mm, _VIEW_MIN_MM), _VIEW_MAX_MM)
     for view in slicer.util.getNodesByClass("vtkMRMLSliceNode", nodes.volume.GetScene()):

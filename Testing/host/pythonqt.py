@@ -71,7 +71,8 @@ class Wrapped(metaclass=_Class):
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _kinds(type(self), "properties"):
             raise AttributeError(f"{type(self).api} has no property {name} in Slicer")
-        if not self._qt.setProperty(name, unwrap(value)):
+        qt_value = unwrap(list(value) if isinstance(value, tuple) else value)
+        if not self._qt.setProperty(name, qt_value):
             raise TypeError(f"{type(self).api}.{name} cannot be {value!r}")
 
     def __eq__(self, other: object) -> bool:
