@@ -49,7 +49,11 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 def rated(suspicious: bool, readers: int = 4) -> dict[str, object]:
     """What so many readers say of every characteristic; a reader who did not mark the nodule says 0."""
-    said = dict.fromkeys(CHARACTERISTICS, 4 if suspicious else 2) | {"Calcification": 6, "InternalStructure": 1}
+    said = dict.fromkeys(CHARACTERISTICS, 4 if suspicious else 2) | {
+        "Calcification": 6,
+        "InternalStructure": 1,
+        "Texture": 5,
+    }
     return {f"{name}_{k}": said[name] if k <= readers else 0 for name in CHARACTERISTICS for k in range(1, 5)}
 
 

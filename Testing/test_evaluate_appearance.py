@@ -147,7 +147,7 @@ def test_the_packaged_figures_keep_what_the_card_promises():
 
 def rated(n=40, strata=None):
     labels = np.arange(n) % 2 == 0
-    ruler = np.where(labels, 9.0, 8.0) + np.arange(n) / n
+    ruler = np.where(labels, 9.0, 8.5) + np.arange(n) / n
     network = np.where(labels, 0.8, 0.3)
     others = {"fusion": network, "ruler": ruler / 20, "area": ruler**2}
     return Rated(labels, network, others, ruler, np.array([f"P{i}" for i in range(n)]), strata or {})
@@ -163,8 +163,8 @@ def test_figures_by_hand():
     assert found["auc_fusion_minus_network"].value == 0
     assert found["auc_8_15_mm"].n == 40
     # No nodule lies between 10 and 20 mm, so there is nothing to say of that band; all lie between 6 and 10.
-    assert "auc_10_20_mm" not in found
-    assert found["auc_6_10_mm"].n == 40
+    assert math.isnan(found["auc_10_20_mm"].value)
+    assert (found["auc_10_20_mm"].n, found["auc_6_10_mm"].n) == (0, 40)
 
 
 def test_sensitivity_and_specificity_by_hand():
@@ -198,7 +198,10 @@ def test_tables_name_every_figure():
     assert whole["AUC"][1] == "1.000 (1.000 to 1.000)"
     assert whole["AUC"][-1] == "40 (20)"
     assert whole["AUC, fusion less ruler"][1] == text(found["auc_fusion_minus_ruler"])
-    assert [row[0] for row in parts_rows(found)] == ["6 to 10 mm by the ruler", "8 to 15 mm by the ruler", "GE"]
+    assert [row[0] for row in parts_rows(found)] == [
+        *(f"{band} mm by the ruler" for band in ("6 to 10", "8 to 15", "10 to 20")),
+        "GE",
+    ]
 
 
 def test_a_number_is_written_with_its_interval():

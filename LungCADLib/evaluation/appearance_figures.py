@@ -86,10 +86,11 @@ class Rated:
 
 
 def strata_of(vendor: NDArray[np.str_], texture: NDArray[np.float64]) -> dict[str, Labels]:
-    """Strata of scanner vendor and density (by the readers' median texture), in that order."""
+    """Strata of scanner vendor and density (by the readers' median texture), those without a nodule left out."""
     found = {name.lower(): vendor == name for name in sorted(set(vendor.tolist())) if name}
     non_solid, solid = texture <= NON_SOLID_TEXTURE, texture > PART_SOLID_TEXTURE
-    return found | {"non_solid": non_solid, "part_solid": ~non_solid & ~solid & np.isfinite(texture), "solid": solid}
+    found |= {"non_solid": non_solid, "part_solid": ~non_solid & ~solid & np.isfinite(texture), "solid": solid}
+    return {name: among for name, among in found.items() if among.any()}
 
 
 def figures(rated: Rated, differences: Sequence[tuple[str, str]], seed: int = 0) -> Figures:
@@ -119,11 +120,8 @@ def figures(rated: Rated, differences: Sequence[tuple[str, str]], seed: int = 0)
         f"{low:.0f}_{high:.0f}_mm": (rated.ruler_mm >= low) & (rated.ruler_mm < high) for low, high in SIZE_BANDS_MM
     }
     for part, among in (parts | dict(rated.strata)).items():
-        if among.any():
-            found |= {f"auc{_ending(name)}_{part}": figure("auc", name, among) for name in ("", *BESIDE)}
-            found |= {
-                f"auc{_ending(name)}_minus_ruler_{part}": difference(name, "ruler", among) for name in ("", "fusion")
-            }
+        found |= {f"auc{_ending(name)}_{part}": figure("auc", name, among) for name in ("", *BESIDE)}
+        found |= {f"auc{_ending(name)}_minus_ruler_{part}": difference(name, "ruler", among) for name in ("", "fusion")}
     return found
 
 

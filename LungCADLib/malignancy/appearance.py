@@ -157,6 +157,8 @@ def tested(data: dict[str, Any], model: str) -> str:
 
     def said(name: str) -> str:
         figure = figures[name]
+        if figure["value"] is None:
+            return "too few to say"
         return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
     return (
