@@ -162,12 +162,14 @@ In parentheses 95% intervals over 1,000 draws of patients.
   collection's own notice; it does not say which, and they are in training and test.
 - An expected rating is right on average. Where most ratings are 1, as of lobulation and spiculation, always saying 1
   has the smaller error, and orders nothing.
+- The mean rating from which a nodule counts as spiculated was chosen on these boxes, so there its figures are a little
+  too good.
 - The networks read the outline: one that leaks or falls short makes another form, and other attributes.
 - It knows nodules of 3 to 30 mm; of larger ones it does not see the whole.
 - Malignancy is what readers suspected, not what pathology found. The appearance network is the better judge of it.
 
-**Make it again.** `lungcad train attributes --out DIR`, then `lungcad evaluate attributes --card DIR`, where DIR is
-LungCAD's `Resources/Models`.
+**Make it again.** `lungcad train attributes --out DIR`, then
+`lungcad evaluate attributes --engine classical --card DIR`, where DIR is LungCAD's `Resources/Models`.
 
 **Data.** Armato SG III et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative
 (IDRI), Med Phys 38:915-931, 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0. The weights are under the license of
