@@ -112,7 +112,7 @@ class Contract:
 
 
 class BundleDetector:
-    """MONAI's RetinaNet, trained on LUNA16: lungcad models download lung_nodule_ct_detection; 20 minutes on a CPU core."""
+    """MONAI's RetinaNet, trained on LUNA16: lungcad models download lung_nodule_ct_detection; slow without a GPU."""
 
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]:
         """What the network marks in or at the lungs, highest score first."""
