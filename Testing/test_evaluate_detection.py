@@ -82,7 +82,7 @@ def test_the_list_of_scans_says_who_tests_each():
 def tiny_phantoms(monkeypatch):
     pytest.importorskip("torch")
 
-    def tiny(seed):
+    def tiny(seed, draw):
         nodules = [NoduleSpec(12.0), NoduleSpec(8.0, attachment="juxtapleural")]
         return small_phantom(seed, nodules=nodules, spacing=(2.5, 1.4, 1.4))
 

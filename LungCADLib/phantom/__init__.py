@@ -7,7 +7,7 @@ thickness. It may not stand for patients: sensitivity and false marks on a phant
 from LungCADLib.phantom.make import Phantom, make_phantom, small_phantom
 from LungCADLib.phantom.nodules import NoduleSpec, TrueNodule
 from LungCADLib.phantom.sample import DEMO_NODULES, sample_nodules
-from LungCADLib.phantom.varied import varied_phantom
+from LungCADLib.phantom.varied import usual_nodules, varied_phantom
 from LungCADLib.phantom.write import write_phantom
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "make_phantom",
     "sample_nodules",
     "small_phantom",
+    "usual_nodules",
     "varied_phantom",
     "write_phantom",
 ]

@@ -1,12 +1,13 @@
 """Phantoms as different as patients and scanners are: nodules of every size, density and place, in any usual scan."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from LungCADLib.phantom.make import Phantom, make_phantom
 from LungCADLib.phantom.nodules import NoduleSpec
-from LungCADLib.phantom.sample import ATTACHMENT_SHARES
+from LungCADLib.phantom.sample import ATTACHMENT_SHARES, sample_nodules
 from LungCADLib.study import Calcification, Density
 
 COUNT = (3, 8)
@@ -38,21 +39,30 @@ EXTENT_MM = (300.0, 288.0, 360.0)
 TRIES = 10
 
 
-def varied_phantom(seed: int) -> Phantom:
-    """A phantom with 3 to 8 nodules of 4 to 30 mm; the same seed gives the same voxels."""
+def varied_phantom(seed: int, draw: Callable[[np.random.Generator], list[NoduleSpec]] | None = None) -> Phantom:
+    """A phantom with 3 to 8 nodules of 4 to 30 mm; the same seed gives the same voxels.
+
+    `draw` is `varied_nodules` or `usual_nodules`; None is the former.
+    """
     rng = np.random.default_rng(seed)
     scanner = _scanner(rng)
+    draw = draw or varied_nodules
     for _ in range(TRIES - 1):
         try:
-            return make_phantom(seed, nodules=varied_nodules(rng), extent_mm=EXTENT_MM, **scanner)
+            return make_phantom(seed, nodules=draw(rng), extent_mm=EXTENT_MM, **scanner)
         except ValueError:
             # Several large nodules do not always find room; others are drawn.
             continue
-    return make_phantom(seed, nodules=varied_nodules(rng), extent_mm=EXTENT_MM, **scanner)
+    return make_phantom(seed, nodules=draw(rng), extent_mm=EXTENT_MM, **scanner)
+
+
+def usual_nodules(rng: np.random.Generator) -> list[NoduleSpec]:
+    """3 to 8 nodules whose size, density and spiculation are as frequent as LIDC's readers rated them."""
+    return sample_nodules(rng, int(rng.integers(COUNT[0], COUNT[1] + 1)))
 
 
 def varied_nodules(rng: np.random.Generator) -> list[NoduleSpec]:
-    """What a phantom gets."""
+    """3 to 8 nodules, every size and density often."""
     return [_nodule(rng) for _ in range(int(rng.integers(COUNT[0], COUNT[1] + 1)))]
 
 
