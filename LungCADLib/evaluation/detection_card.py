@@ -105,8 +105,9 @@ Crops: the nodule of one reader's outline is found when the center of a candidat
 {points}
 
 Phantoms: {phantoms} scans with 3 to 8 nodules of 4 to 30 mm, as frequent by size and density as LIDC's, none of them
-used in training, by all five networks; FROC by LUNA16's rules; `sensitivity` and `false marks per scan` at score {threshold}, the latter of {least_mm} mm or more.
-A phantom shows that the code runs and what it bears; it does not stand for patients.
+used in training, by all five networks; FROC by LUNA16's rules; `sensitivity` and `false marks per scan` at score
+{threshold}, the latter of {least_mm} mm or more. A phantom shows that the code runs and what it bears; it does not
+stand for patients.
 
 {figures}
 
