@@ -94,12 +94,10 @@ def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
     steps = scan.spacing[1:]
     hu = scan.hu[z]
     side = 2 * int(np.ceil(SIDE_PIXELS * PIXEL_MM / 2 / min(steps))) + 3
-    images = (square(hu.astype(np.float32), (y, x), side), square(np.ones(hu.shape, np.float32), (y, x), side))
-    return views(
-        *(torch.from_numpy(image)[None] for image in images),
-        torch.full((1, 2), float(side // 2)),
-        torch.tensor([steps], dtype=torch.float32),
-    )
+    pixels = torch.from_numpy(square(hu.astype(np.float32), (y, x), side))[None]
+    known = torch.from_numpy(square(np.ones(hu.shape, np.float32), (y, x), side))[None]
+    middle = torch.full((1, 2), float(side // 2))
+    return views(pixels, known, middle, torch.tensor([steps], dtype=torch.float32))
 
 
 def slice_of(outline: BoxMask) -> tuple[int, int, int]:
