@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from digital_nodule import LUNG_HU, filled
+from slice_factory import patients, write_slices
 
 from LungCADLib.cli import main
 from LungCADLib.evaluation import outline, outline_engines
@@ -181,6 +182,49 @@ def test_several_processes_give_what_one_gives(vois, monkeypatch):
     together = outline_all(cases, "classical", lambda: steps.append(1))
     assert [one.overlap for one in together] == [one.overlap for one in alone]
     assert len(steps) == N
+
+
+def test_beside_the_network_stand_the_classical_figures(vois, capsys):
+    found = answer(capsys, "--vois", vois, "--json", engine="network")
+    classical = answer(capsys, "--vois", vois, "--json")
+    assert found["dice"]["value"] > 0.8
+    assert found["dice_classical"] == classical["dice"]
+    assert found["dice_solid_classical"] == classical["dice_solid"]
+    gain = found["dice"]["value"] - classical["dice"]["value"]
+    assert found["dice_minus_classical"]["value"] == pytest.approx(gain, abs=1e-5)
+    assert any("never saw that patient" in note for note in found["notes"])
+
+
+def test_lone_slices_are_measured_in_their_plane(tmp_path, capsys):
+    path = write_slices(tmp_path, patients(2), 71)
+    found = answer(capsys, "--slices", path, "--ratings", path.with_name("ratings.csv"), "--json", engine="network")
+    # The factory's nodules: discs of 5 to 7 mm, and stars of 16 to 20 mm.
+    assert found["dice"]["value"] > 0.8
+    assert found["hd95_mm"]["value"] < 3
+    assert "dice_classical" not in found
+    assert [found[f"dice_{s}"]["n"] for s in ("15_mm_or_more", "ge", "siemens")] == [5, 5, 5]
+
+
+def test_a_patient_of_a_fold_is_outlined_by_the_member_that_never_saw_that_patient(vois, monkeypatch):
+    from LungCADLib.nodules import outline_network
+    from LungCADLib.training.folds import fold_of_patient
+
+    asked, packaged = [], outline_network.packaged
+    monkeypatch.setattr(outline_network, "packaged", lambda *words: asked.append(words[1]) or packaged(*words))
+    known, fold = next(iter(fold_of_patient().items()))
+    change(vois, patient=[known, "a stranger", "A", "B", "C", "D"])
+    for case in read_vois(vois, vois.with_name("ratings.csv"))[:2]:
+        outline_case(case, "network")
+    assert asked == [fold, None]
+
+
+def test_the_card_holds_what_was_printed(vois, tmp_path, capsys):
+    assert main(["evaluate", "outline", "--vois", str(vois), "--card", str(tmp_path)]) == 0
+    page, card = capsys.readouterr().out, (tmp_path / "outline.md").read_text(encoding="utf-8")
+    dice = next(line for line in page.splitlines() if line.startswith("Dice ")).split("  ")
+    cells = [cell.strip() for cell in dice if cell.strip()]
+    assert "| " + " | ".join(cells) + " |" in card
+    assert "CC BY 3.0" in card and "never saw that patient" in card
 
 
 def overlaps(dice, ratio):

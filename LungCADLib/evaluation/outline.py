@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metadata", type=Path, metavar="FILE", help="LIDC-IDRI_MetaData.csv: adds figures by scanner vendor"
     )
     parser.add_argument(
-        "--engine", default="classical", help="the outline engine (default: %(default)s, with classical beside it)"
+        "--engine", default=NETWORK, help="the outline engine (default: %(default)s, with classical beside it)"
     )
     parser.add_argument("--worst", type=Path, metavar="DIR", help=f"write pictures of the {WORST} least alike outlines")
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
