@@ -70,7 +70,7 @@ BUNDLED: dict[str, tuple[str, License]] = {
     "attributes": ("rates a nodule as radiologists do: margin, texture, spiculation and more", _OURS),
     "appearance": (
         "rates how suspicious a nodule looks",
-        License("Apache-2.0", _APACHE, f"Trained and tested on {_LIDC}; {_LUNA16}."),
+        License("Apache-2.0", _APACHE, f"Trained on {_LIDC}; {_LUNA16}."),
     ),
 }
 """What each network in `Resources/Models` does, by the name of its file, and on what terms."""
