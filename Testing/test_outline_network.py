@@ -8,7 +8,7 @@ from digital_nodule import LUNG_HU, filled
 from hypothesis import given
 from hypothesis import strategies as st
 
-from LungCADLib.masks import in_plane_diameter_mm
+from LungCADLib.masks import BoxMask, in_plane_diameter_mm
 from LungCADLib.nodules import ENGINES, outline_network
 from LungCADLib.nodules.field import CHANNELS, LEAST_MM, PIXELS, Field, side_mm
 from LungCADLib.nodules.outline import outline_nodule
@@ -58,10 +58,10 @@ def test_a_ball_is_outlined_at_its_volume(diameter, spacing):
     shape = tuple(int(44 / s) for s in spacing)
     scan, (truth,) = scan_with(((22.0, 22.0, 22.0), diameter), shape=shape, spacing=spacing)
     (found,) = outlined(scan, candidate(scan, (22.0, 22.0, 22.0), diameter))
-    assert dice(found, truth) > 0.8
-    # Readers draw outside the steepest edge, by less than a pixel.
-    found_mm, true_mm = (np.cbrt(mask.sum() / truth.sum()) * diameter for mask in (found, truth))
-    assert -0.5 < found_mm - true_mm < 1.5
+    # Two or three slices hold a nodule of 5 mm where they are 2.5 mm apart.
+    assert dice(found, truth) > (0.6 if diameter < 2.5 * spacing[0] else 0.8)
+    # Readers draw outside the steepest edge, by about a pixel.
+    assert -0.5 < np.cbrt(found.sum() / truth.sum()) * diameter - diameter < 2
 
 
 @pytest.mark.parametrize("guess", [0.6, 0.8, 1.25, 1.6])
@@ -137,6 +137,21 @@ def test_where_the_network_sees_nothing_the_classical_outline_stands(monkeypatch
     assert (found == outline_nodule(scan, everywhere(scan), at).full(scan.geometry.shape)).all()
 
 
+def test_an_outline_that_follows_a_vessel_ends_near_the_classical_one():
+    scan, (ball,) = scan_with(((24.0, 28.0, 28.0), 8.0))
+    classical = BoxMask((0, 0, 0), ball)
+    strayed = ball.copy()
+    strayed[12, 38:42, 20:60] = True
+    kept = outline_network._kept_near(BoxMask((0, 0, 0), strayed), classical, scan).full(SHAPE)
+    reach = outline_network.STRAY_MM + outline_network.STRAY_DIAMETERS * in_plane_diameter_mm(ball, SPACING)
+    assert (kept & ball).sum() == ball.sum()
+    beyond = 0.7 * (np.flatnonzero(kept[12, 40])[-1] - np.flatnonzero(ball[12, 40])[-1])
+    assert reach - 0.7 < beyond <= reach
+    # What the network draws elsewhere is nothing of this nodule's.
+    elsewhere = BoxMask((20, 0, 0), np.ones((2, 5, 5), bool))
+    assert outline_network._kept_near(elsewhere, classical, scan) is classical
+
+
 def test_what_lies_away_from_the_candidate_is_not_its_outline():
     scan, _ = scan_with(((24.0, 28.0, 40.0), 8.0))
     network = packaged("cpu")
@@ -173,13 +188,15 @@ def test_members_look_from_several_sides_and_are_averaged():
     assert torch.allclose(OutlineNetwork(states[:1]).logits([inputs])[0], sum(alone) / 4, atol=1e-4)
 
 
-def test_the_network_is_surer_of_a_plain_ball_than_of_one_lost_in_noise():
-    center = (24.0, 28.0, 28.0)
-    sure, unsure = (
-        packaged("cpu").outline([scan_with((center, 8.0), noise=n)[0].hu], [SPACING], [(12.0, 40.0, 40.0)], [8.0])[0]
-        for n in (15.0, 400.0)
-    )
-    assert sure.expected_dice > 0.85 > unsure.expected_dice
+def test_the_dice_that_the_network_expects_follows_from_its_chances():
+    where = Field((0.0, 24.0, 24.0), (1.0, 1.0, 1.0), 1.0, np.zeros(1))
+    logits = torch.full((1, PIXELS, PIXELS), -30.0)
+    logits[0, 20:30, 20:30] = 30.0
+    sure = outline_network._drawn(where, logits, (1, 49, 49), 10.0)
+    assert sure.expected_dice == pytest.approx(1, abs=0.01)
+    # A chance of 0.75 for each of n voxels: 2 * 0.75 n / (0.75 n + n).
+    logits[0, 20:30, 20:30] = np.log(3)
+    assert outline_network._drawn(where, logits, (1, 49, 49), 10.0).expected_dice == pytest.approx(6 / 7, abs=0.03)
 
 
 def test_volumes_in_one_stack_do_not_see_each_other():
@@ -214,9 +231,15 @@ def test_a_field_gives_the_scans_voxels_back_where_they_are(diameter, center, sp
     z, y, x = np.indices(shape).astype(np.float32)
     # What is linear in the index survives linear interpolation there and back, but beyond the volume's edges.
     voxels = where.voxels(shape)
+    low, high = voxels.start[0], voxels.start[0] + len(voxels.part)
+    reach = where.slices[(where.slices >= 0) & (where.slices <= shape[0] - 1)]
+    inner = (
+        slice(max(0, int(np.ceil(reach[0])) - low), min(high, int(reach[-1]) + 1) - low),
+        slice(2, -2),
+        slice(2, -2),
+    )
     for volume in (z, y, x):
         back = voxels.values(where.sample(volume)[0]).numpy()
-        inner = tuple(slice(2, -2) if n > 6 else slice(None) for n in back.shape)
         step = where.pixel_mm / spacing[1] if volume is not z else 1e-3
         assert np.abs(back - volume[voxels.box])[inner].max(initial=0) < 0.02 + step
 

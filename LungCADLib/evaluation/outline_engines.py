@@ -19,14 +19,14 @@ from LungCADLib.training.slice_sets import Slices
 
 NETWORK = "network"
 
-STYLE = {"crops": "volume", "vois": "volume", "slices": "slice"}
-"""What the network draws for a set, in the words of `nodules.field.STYLES`."""
+SLICES = "slices"
+"""The kind of set in which the network draws lone slices, as their reader did."""
 
 SLICE_GUESSES_MM = (7.0, 15.0)
 """Diameters with which the network's first look at a lone slice is made, where no detector guesses one; of the two
 outlines the one that the network is surer of counts."""
 
-FEW = 100
+FEW = 50
 """Fewer nodules are outlined sooner than other processes start and load their packages."""
 
 MOST_PROCESSES = 4
@@ -51,11 +51,11 @@ def outline_case(case: Case, engine: str, kind: str = "vois") -> Outlined:
     engine
         A name of `nodules.ENGINES`.
     kind
-        The set, one of `STYLE`.
+        The set: crops, vois or slices.
     """
-    mask = _by_network(case, kind) if engine == NETWORK else _by_engine(case, engine)
+    mask = _by_network_in_plane(case) if kind == SLICES and engine == NETWORK else _by_engine(case, engine)
     found, truth, spacing = mask.full(case.scan.geometry.shape), case.truth, case.scan.spacing
-    if kind == "slices":
+    if kind == SLICES:
         return Outlined(mask, overlap(found[0], truth[0], spacing[1:]))
     return Outlined(mask, overlap(found, truth, spacing))
 
@@ -63,23 +63,24 @@ def outline_case(case: Case, engine: str, kind: str = "vois") -> Outlined:
 def _by_engine(case: Case, engine: str) -> BoxMask:
     from LungCADLib.lungs.crop import crop_region
     from LungCADLib.nodules import outliner
+    from LungCADLib.nodules.outline_network import outline_candidates, packaged
     from LungCADLib.nodules.seed import candidate_at
 
-    return outliner(engine)(case.scan, crop_region(case.scan), candidate_at(case.scan, case.click_lps_mm))
+    region, candidate = crop_region(case.scan), candidate_at(case.scan, case.click_lps_mm)
+    if engine != NETWORK:
+        return outliner(engine)(case.scan, region, candidate)
+    network = packaged("cpu", fold_of_patient().get(case.patient))
+    return outline_candidates(network, case.scan, region, [candidate])[0]
 
 
-def _by_network(case: Case, kind: str) -> BoxMask:
+def _by_network_in_plane(case: Case) -> BoxMask:
     from LungCADLib.nodules.outline_network import packaged
-    from LungCADLib.nodules.seed import candidate_at
 
     network = packaged("cpu", fold_of_patient().get(case.patient))
     z, y, x = (float(v) for v in case.scan.geometry.to_index(case.click_lps_mm))
-    alone = kind == "slices"
-    guesses = SLICE_GUESSES_MM if alone else (2 * candidate_at(case.scan, case.click_lps_mm).radius_mm,)
-    n = len(guesses)
-    drawn = network.outline([case.scan.hu] * n, [case.scan.spacing] * n, [(z, y, x)] * n, guesses, STYLE[kind])
-    best = max(drawn, key=lambda one: one.expected_dice).mask
-    return best if best.mask.any() or alone else _by_engine(case, "classical")
+    n = len(SLICE_GUESSES_MM)
+    drawn = network.outline([case.scan.hu] * n, [case.scan.spacing] * n, [(z, y, x)] * n, SLICE_GUESSES_MM, "slice")
+    return max(drawn, key=lambda one: one.expected_dice).mask
 
 
 def outline_all(

@@ -30,6 +30,9 @@ USUAL_PIXEL_MM = 0.6
 LONE_STEP_MM = 2.5
 """What is taken for the distance of slices where there is only one."""
 
+NEAR = 1e-4
+"""Indices this near to a slice's are that slice's."""
+
 STYLES = ("volume", "slice")
 """What is drawn: a nodule as readers outline it in a volume, or as the one reader of the lone slices does."""
 
@@ -85,7 +88,7 @@ class Field:
         middle = float(round(middle)) if step == 1 else middle
         reach = side / 2 / spacing[0] / step
         # One slice may lie beyond the volume, so that its last slices are between two of the field's.
-        below, above = (int(np.ceil(min(reach, n / step) - 1e-6)) for n in (middle, shape[0] - 1 - middle))
+        below, above = (int(np.ceil(min(reach, n / step) - NEAR)) for n in (middle, shape[0] - 1 - middle))
         slices: NDArray[np.float64] = middle + step * np.arange(-below, above + 1, dtype=np.float64)
         return Field(center, spacing, side / PIXELS, slices)
 
@@ -99,7 +102,7 @@ class Field:
         """float32 (volumes, n, PIXELS, PIXELS) of volumes (z, y, x); beyond their edges the edge's values go on."""
         y, x = self._index()
         inside = np.clip(self.slices, 0, volumes[0].shape[0] - 1)
-        low = np.floor(inside + 1e-9).astype(int)
+        low = np.floor(inside + NEAR).astype(int)
         part = inside - low
         first, last = int(low[0]), int(min(low[-1] + 2, volumes[0].shape[0]))
         rows, columns = (_needed(index, n) for index, n in ((y, volumes[0].shape[1]), (x, volumes[0].shape[2])))
@@ -152,14 +155,14 @@ class Field:
             for a, b, c, s in zip(first, last, self.center[1:], self.spacing[1:], strict=True)
         ]
         y, x = np.einsum("ij,jkl->ikl", np.linalg.inv(self.turn), np.stack(np.meshgrid(*along, indexing="ij"))) / half
-        bottom = max(0, int(np.ceil(self.slices[0] - 1e-9)))
-        top = min(shape[0], int(np.floor(self.slices[-1] + 1e-9)) + 1)
+        bottom = max(0, int(np.ceil(self.slices[0] - NEAR)))
+        top = min(shape[0], int(np.floor(self.slices[-1] + NEAR)) + 1)
         at = (
             (np.arange(bottom, top) - self.slices[0]) * self.spacing[0] / self.step_mm
             if len(self.slices) > 1
             else np.zeros(1)
         )
-        low = np.clip(np.floor(at + 1e-9).astype(int), 0, len(self.slices) - 1)
+        low = np.clip(np.floor(at + NEAR).astype(int), 0, len(self.slices) - 1)
         grid = torch.from_numpy(np.stack([x, y], axis=-1).astype(np.float32))
         part = torch.from_numpy((at - low).astype(np.float32))
         return Voxels((bottom, first[0], first[1]), torch.from_numpy(low), part, grid)

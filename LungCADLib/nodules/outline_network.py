@@ -1,7 +1,7 @@
 """The outline by a network: five small U-Nets look at the nodule in a field made for its size, and are averaged.
 
 The first look uses the size the detector guessed; where the outline found is of another size, the nodule is looked at
-again in a field made for that. Where the network sees nothing at the candidate, the classical outline stands.
+again in a field made for that. The outline is held near the classical one, which stands where the network sees nothing.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,9 @@ OFF_DIAMETERS, OFF_MM = 0.3, 2.0
 Spacing = tuple[float, float, float]
 Point = tuple[float, float, float]
 
+
+STRAY_MM, STRAY_DIAMETERS = 2.0, 0.25
+"""An outline goes no farther from the classical one than so many mm and this share of that one's diameter."""
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))
 """Dimensions of a field's slices (n, y, x) along which it is mirrored before a network looks."""
@@ -158,15 +161,17 @@ def outline_candidates(
     region: NDArray[np.bool_],
     candidates: Sequence[Candidate],
 ) -> list[BoxMask]:
-    """Outlines of candidates by a network, classical ones where it sees nothing there. Never empty, trimmed."""
+    """Outlines of candidates by a network. Never empty, trimmed.
+
+    The network learned mostly from boxes that end soon above and below the nodule, and may follow a vessel or the wall
+    beyond. It is therefore held near the classical outline, which stands where the network sees nothing.
+    """
     n = len(candidates)
     centers = [_index(scan, candidate) for candidate in candidates]
     guesses = [2 * candidate.radius_mm for candidate in candidates]
     drawn = network.outline([scan.hu] * n, [scan.spacing] * n, centers, guesses)
-    return [
-        one.mask.trimmed() if one.mask.mask.any() else outline_nodule(scan, region, candidate)
-        for one, candidate in zip(drawn, candidates, strict=True)
-    ]
+    classical = [outline_nodule(scan, region, candidate) for candidate in candidates]
+    return [_kept_near(one.mask, other, scan) for one, other in zip(drawn, classical, strict=True)]
 
 
 @cache
@@ -184,6 +189,32 @@ def _network(member: State) -> "nn.Module":
     network = slice_unet(CHANNELS)
     network.load_state_dict(member)
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
+
+
+def _kept_near(drawn: BoxMask, classical: BoxMask, scan: Scan) -> BoxMask:
+    """The part of an outline near the classical one, connected with it; the classical one where that is nothing."""
+    from scipy import ndimage
+
+    reach = STRAY_MM + STRAY_DIAMETERS * in_plane_diameter_mm(classical.mask, scan.spacing)
+    around = classical.padded(np.ceil(reach / np.array(scan.spacing)).astype(int) + 1, scan.geometry.shape)
+    near = ndimage.distance_transform_edt(~around.mask, sampling=scan.spacing) <= reach
+    labels, _ = ndimage.label(_within(drawn, around) & near, np.ones((3, 3, 3)))
+    shared = np.bincount(labels[around.mask], minlength=1)
+    shared[0] = 0
+    if not shared.any():
+        return classical
+    return BoxMask(around.start, labels == int(shared.argmax())).trimmed()
+
+
+def _within(mask: BoxMask, box: BoxMask) -> NDArray[np.bool_]:
+    """A mask in the box of another."""
+    out = np.zeros(box.mask.shape, bool)
+    low = np.maximum(mask.start, box.start)
+    high = np.minimum(np.add(mask.start, mask.mask.shape), np.add(box.start, box.mask.shape))
+    if (high > low).all():
+        here, there = (tuple(map(slice, low - one.start, high - one.start)) for one in (box, mask))
+        out[here] = mask.mask[there]
+    return out
 
 
 def _index(scan: Scan, candidate: Candidate) -> Point:
