@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -11,13 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from LungCADLib import __version__, guidelines
-from LungCADLib.compute import Used, preferring, recording
+from LungCADLib.compute import Used, choose_device, preferring, recording
 from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
 from LungCADLib.engines import named, networks_can_run
 from LungCADLib.lungs import lung_engine
-from LungCADLib.malignancy import rater
+from LungCADLib.malignancy import Engine, raters
+from LungCADLib.malignancy.attributes import rate_attributes, spiculated
 from LungCADLib.masks import BoxMask, Lungs, Masks
 from LungCADLib.nodules import MOST_OUTLINED, Outliner, impression, measure_nodule, nodule_score, outliner
 from LungCADLib.progress import Progress
@@ -61,7 +63,7 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
     """
     settings, progress = _with_engines_named(settings or Settings()), progress or Progress(shares=SHARES)
     find_lungs, detect = lung_engine(settings.lung_engine), detector(settings.detector)
-    outline, rate = outliner(settings.outliner), rater(settings.malignancy)
+    outline, rate = outliner(settings.outliner), raters(settings.malignancy)
     settings = replace(settings, patient=_patient(settings.patient, scan))
 
     with preferring(settings.device), recording() as used:
@@ -72,12 +74,17 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
         with progress.stage("candidates"):
             candidates = detect(scan, lungs, progress) if lungs.labels.any() else []
         with progress.stage("nodules"):
-            marks = _marks(scan, lungs, candidates, outline, settings.detector in SECOND_LOOK, progress)
-            nodules, outlines = _nodules(scan, lungs, marks, settings)
+            twice, threshold = settings.detector in SECOND_LOOK, settings.detection_threshold
+            if threshold is None:
+                threshold = nodule_score().operating_point if twice else OPERATING_POINT
+            likely = candidates if twice else [one for one in candidates if one.score >= threshold]
+            look = _second_look if twice else _as_scored
+            marks = look(scan, lungs, likely[:MOST_OUTLINED], outline, progress)
+            nodules, outlines = _nodules(scan, lungs, marks, threshold, settings)
         with progress.stage("opinions"):
-            for nodule in nodules:
-                nodule.suspicion = rate(nodule, scan, outlines[nodule.id])
-                nodule.opinions = [nodule.suspicion]
+            for done, nodule in enumerate(nodules):
+                progress.update(done / len(nodules))
+                _judge(nodule, scan, outlines[nodule.id], rate)
             verdict = lungs.info.verdict
             evaluable = verdict.complete and verdict.status != "failed"
             exam = guidelines.assess(nodules, settings.patient, lungs_evaluable=evaluable)
@@ -144,30 +151,43 @@ def _study(
     return study
 
 
-def _marks(
-    scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, second_look: bool, progress: Progress
+def _second_look(
+    scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, progress: Progress
 ) -> Iterator[tuple[float, BoxMask]]:
-    """Outlined candidates with their scores, highest first; without a second look each is outlined when asked for."""
-    looked_at = candidates[:MOST_OUTLINED]
-    outlines: list[BoxMask] = []
-    for done, candidate in enumerate(looked_at):
-        progress.update(done / len(looked_at))
+    """Candidates outlined and scored again by their outlines, highest score first."""
+    outlines, seen = [], []
+    for done, candidate in enumerate(candidates):
+        progress.update(0.8 * done / len(candidates))
         outlines.append(outline(scan, lungs.region, candidate))
-        if not second_look:
+        seen.append(impression(scan, lungs.region, outlines[-1], candidate))
+    scores = nodule_score().predict(np.array(seen)) if seen else np.zeros(0)
+    yield from ((float(scores[i]), outlines[i]) for i in np.argsort(-scores, kind="stable"))
+
+
+def _as_scored(
+    scan: Scan, lungs: Lungs, candidates: list[Candidate], outline: Outliner, progress: Progress
+) -> Iterator[tuple[float, BoxMask]]:
+    """Candidates with the detector's scores, each outlined when asked for; not those that lie in an earlier outline."""
+    outlines: list[BoxMask] = []
+    for done, candidate in enumerate(candidates):
+        progress.update(done / len(candidates))
+        index = scan.geometry.to_index(candidate.center_lps_mm)
+        if not any(_covers(other, index) for other in outlines):
+            outlines.append(outline(scan, lungs.region, candidate))
             yield candidate.score, outlines[-1]
-    if second_look and looked_at:
-        seen = [impression(scan, lungs.region, *pair) for pair in zip(outlines, looked_at, strict=True)]
-        scores = nodule_score().predict(np.array(seen))
-        yield from ((float(scores[i]), outlines[i]) for i in np.argsort(-scores, kind="stable"))
+
+
+def _covers(outline: BoxMask, index: NDArray[np.float64]) -> bool:
+    """Whether the voxel at an index (z, y, x) of the scan belongs to the outline."""
+    z, y, x = np.rint(index).astype(int) - outline.start
+    depth, height, width = outline.mask.shape
+    return bool(0 <= z < depth and 0 <= y < height and 0 <= x < width and outline.mask[z, y, x])
 
 
 def _nodules(
-    scan: Scan, lungs: Lungs, marks: Iterable[tuple[float, BoxMask]], settings: Settings
+    scan: Scan, lungs: Lungs, marks: Iterable[tuple[float, BoxMask]], threshold: float, settings: Settings
 ) -> tuple[list[Nodule], dict[str, BoxMask]]:
     """Measure what is likely enough, best first; what is too small, or lies in a better one's outline, is left out."""
-    threshold = settings.detection_threshold
-    if threshold is None:
-        threshold = nodule_score().operating_point if settings.detector in SECOND_LOOK else OPERATING_POINT
     nodules: list[Nodule] = []
     kept: dict[str, BoxMask] = {}
     for score, outline in marks:
@@ -181,6 +201,15 @@ def _nodules(
             nodules.append(nodule)
             kept[name] = outline
     return nodules, kept
+
+
+def _judge(nodule: Nodule, scan: Scan, outline: BoxMask, raters: Sequence[Engine]) -> None:
+    """Say how a measured nodule looks and how suspicious it is; the first rater's word is the nodule's suspicion."""
+    if networks_can_run():
+        nodule.attributes = rate_attributes(scan, outline, choose_device("auto"))
+        nodule.margin.spiculated = spiculated(nodule.attributes)
+    nodule.opinions = [rate(nodule, scan, outline) for rate in raters]
+    nodule.suspicion = nodule.opinions[0]
 
 
 def _shared(one: BoxMask, other: BoxMask) -> float:
@@ -202,7 +231,6 @@ def _with_engines_named(settings: Settings) -> Settings:
         settings,
         detector=named(settings.detector, "network", "blobs"),
         outliner=named(settings.outliner, "network", "classical"),
-        malignancy=named(settings.malignancy, "fusion", "reader-model"),
     )
 
 
@@ -227,22 +255,23 @@ def _provenance(settings: Settings, device: str) -> Provenance:
         lungcad=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions,
-        weights=dict(_weights(settings.detector, settings.outliner, settings.malignancy)),
+        weights=dict(_weights(settings.detector, settings.outliner)),
         settings=settings,
         device=device,
     )
 
 
-_WEIGHTS = {
+_DETECTOR_WEIGHTS = {
     "blobs": ("blob-score.json", "nodule-score.json"),
-    "classical": (),
-    "reader-model": ("reader-model.json",),
+    "network": ("blob-score.json", "reduction.safetensors"),
 }
-"""Files of weights by engine."""
+_OUTLINER_WEIGHTS = {"network": ("outline.safetensors",)}
+_NETWORKS_OF_OPINIONS = ("appearance.json", "appearance.safetensors", "attributes.safetensors")
 
 
 @cache
-def _weights(*engines: str) -> tuple[tuple[str, str], ...]:
-    """SHA-256 of the weights that engines use, by file name."""
-    names = dict.fromkeys(name for engine in engines for name in _WEIGHTS.get(engine, ()))
+def _weights(detector: str, outliner: str) -> tuple[tuple[str, str], ...]:
+    """SHA-256 of the bundled weights that a run uses, by file name."""
+    names = [*_DETECTOR_WEIGHTS.get(detector, ()), *_OUTLINER_WEIGHTS.get(outliner, ()), "reader-model.json"]
+    names += _NETWORKS_OF_OPINIONS if networks_can_run() else ()
     return tuple((name, sha256(resource("Models", name).read_bytes()).hexdigest()) for name in names)

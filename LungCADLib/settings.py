@@ -57,7 +57,8 @@ class Settings:
     device
         Where networks run; "auto" takes CUDA, then MPS, then CPU.
     lung_engine, detector, outliner, malignancy
-        Names of engines; `lungcad models` lists them.
+        Names of engines, which `lungcad models` lists; "auto" is the network where PyTorch is installed, and the
+        engine that needs none where it is not.
     detection_threshold
         Marks scored below this are not reported, 0 to 1; None takes the detector's own operating point.
     min_diameter_mm
@@ -70,8 +71,8 @@ class Settings:
 
     device: Device = "auto"
     lung_engine: str = "classical"
-    detector: str = "blobs"
-    outliner: str = "classical"
+    detector: str = "auto"
+    outliner: str = "auto"
     malignancy: str = "reader-model"
     detection_threshold: float | None = None
     min_diameter_mm: float = 4.0

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from LungCADLib.engines import chosen
+from LungCADLib.engines import chosen, networks_can_run
 from LungCADLib.malignancy import appearance, reader_model
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
@@ -31,3 +31,16 @@ def rater(engine: str) -> Engine:
         If there is none of that name.
     """
     return chosen(ENGINES, engine, "malignancy engine")
+
+
+def raters(engine: str) -> list[Engine]:
+    """The engine of a name, then the others that can run here: several opinions on one nodule.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    first = rater(engine)
+    others = ENGINES.values() if networks_can_run() else [reader_model.rate]
+    return [first, *(other for other in others if other is not first)]
