@@ -118,7 +118,7 @@ def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         if noise:
             gray += noise / (1 + scale) * rng.standard_normal(gray.shape, np.float32)
         gray = np.where(part == NO_DATA, NO_DATA, np.clip(np.rint(gray), 1, 255)).astype(np.uint8)
-        for axis in np.flatnonzero(mirrored):
+        for axis in np.flatnonzero(mirrored).tolist():
             gray = np.flip(gray, axis)
         if turned:
             gray = gray.swapaxes(1, 2)
@@ -158,10 +158,11 @@ def _groups(candidates: Candidates, hardness: NDArray[np.float32]) -> list[tuple
             rows = np.flatnonzero((candidates.nodule == nodule) & (candidates.kind == KINDS.index(kind)))
             if not len(rows):
                 continue
+            weight: NDArray[np.float64]
             if nodule:
                 # Every nodule counts alike, however often it was looked at.
-                weight = 1 / np.bincount(candidates.source[rows])[candidates.source[rows]]
+                weight = 1.0 / np.bincount(candidates.source[rows])[candidates.source[rows]].astype(np.float64)
             else:
                 weight = EASY + hardness[rows]
-            groups.append((rows, weight / weight.sum(), count))
+            groups.append((rows, np.asarray(weight / weight.sum(), np.float64), count))
     return groups

@@ -42,7 +42,7 @@ class Slices:
         """Some of the nodules."""
         ratings = {name: of[rows] for name, of in self.ratings.items()}
         columns = (self.hu, self.mask, self.spacing_mm, self.patient, self.vendor)
-        return Slices(*(column[rows] for column in columns), ratings)  # type: ignore[arg-type]
+        return Slices(*(column[rows] for column in columns), ratings)  # type: ignore[arg-type, call-arg]
 
     @property
     def readers(self) -> NDArray[np.int64]:
