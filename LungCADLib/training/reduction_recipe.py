@@ -163,6 +163,6 @@ def _groups(candidates: Candidates, hardness: NDArray[np.float32]) -> list[tuple
                 # Every nodule counts alike, however often it was looked at.
                 weight = 1.0 / np.bincount(candidates.source[rows])[candidates.source[rows]].astype(np.float64)
             else:
-                weight = EASY + hardness[rows]
+                weight = (EASY + hardness[rows]).astype(np.float64)
             groups.append((rows, np.asarray(weight / weight.sum(), np.float64), count))
     return groups
