@@ -189,14 +189,14 @@ def test_members_look_from_several_sides_and_are_averaged():
 
 
 def test_the_dice_that_the_network_expects_follows_from_its_chances():
-    where = Field((0.0, 24.0, 24.0), (1.0, 1.0, 1.0), 1.0, np.zeros(1))
+    where = Field((0.0, 23.5, 23.5), (1.0, 1.0, 1.0), 1.0, np.zeros(1))
     logits = torch.full((1, PIXELS, PIXELS), -30.0)
     logits[0, 20:30, 20:30] = 30.0
-    sure = outline_network._drawn(where, logits, (1, 49, 49), 10.0)
+    sure = outline_network._drawn(where, logits, (1, 48, 48), 10.0)
     assert sure.expected_dice == pytest.approx(1, abs=0.01)
     # A chance of 0.75 for each of n voxels: 2 * 0.75 n / (0.75 n + n).
     logits[0, 20:30, 20:30] = np.log(3)
-    assert outline_network._drawn(where, logits, (1, 49, 49), 10.0).expected_dice == pytest.approx(6 / 7, abs=0.03)
+    assert outline_network._drawn(where, logits, (1, 48, 48), 10.0).expected_dice == pytest.approx(6 / 7, abs=0.03)
 
 
 def test_volumes_in_one_stack_do_not_see_each_other():

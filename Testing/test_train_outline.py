@@ -109,7 +109,7 @@ def test_the_loss_is_small_where_the_outline_is_right_and_grows_with_a_leaks_rea
     whole, parts = zip(*(loss(Says(some), batch) for some in (right, near, far)), strict=True)
     assert parts[0]["dice"] < 0.1 < parts[1]["dice"]
     assert parts[0]["boundary"] < parts[1]["boundary"] < parts[2]["boundary"]
-    assert whole[0] < whole[1] < whole[2]
+    assert whole[0] < min(whole[1:])
 
 
 def train(data, tmp_path, *words):
@@ -117,7 +117,7 @@ def train(data, tmp_path, *words):
                  "--runs", str(tmp_path / "runs"), "--device", "cpu", *words])  # fmt: skip
 
 
-class Killed(Exception):
+class Killed(BaseException):
     pass
 
 
