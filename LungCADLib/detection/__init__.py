@@ -5,7 +5,7 @@ from typing import Protocol
 from LungCADLib.detection.blob_detector import detect as _blobs
 from LungCADLib.detection.monai_bundle import detect as _retinanet
 from LungCADLib.detection.reduction import detect as _network
-from LungCADLib.engines import chosen
+from LungCADLib.engines import chosen, named
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Scan
@@ -36,4 +36,4 @@ def detector(engine: str) -> Detector:
     InputError
         If there is none of that name.
     """
-    return chosen(ENGINES, engine, "detector")
+    return chosen(ENGINES, named(engine, "network", "blobs"), "detector")

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.engines import chosen
+from LungCADLib.engines import chosen, named
 from LungCADLib.masks import BoxMask
 from LungCADLib.nodules.accept import impression, nodule_score
 from LungCADLib.nodules.measure import measure_nodule
@@ -46,4 +46,4 @@ def outliner(engine: str) -> Outliner:
     InputError
         If there is none of that name.
     """
-    return chosen(ENGINES, engine, "outline engine")
+    return chosen(ENGINES, named(engine, "network", "classical"), "outline engine")

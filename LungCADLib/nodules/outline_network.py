@@ -142,13 +142,13 @@ class OutlineNetwork:
         return look(range(len(volumes)), None)
 
 
-def outline_by_network(scan: Scan, region: NDArray[np.bool_], candidate: Candidate, device: Device = "cpu") -> BoxMask:
+def outline_by_network(scan: Scan, region: NDArray[np.bool_], candidate: Candidate, device: Device = "auto") -> BoxMask:
     """Outline the nodule at a candidate with the packaged network; parameters as `outline.outline_nodule`."""
     return outline_all_by_network(scan, region, [candidate], device)[0]
 
 
 def outline_all_by_network(
-    scan: Scan, region: NDArray[np.bool_], candidates: Sequence[Candidate], device: Device = "cpu"
+    scan: Scan, region: NDArray[np.bool_], candidates: Sequence[Candidate], device: Device = "auto"
 ) -> list[BoxMask]:
     """Outline several candidates at once, which a network does sooner than one by one."""
     network = packaged(choose_device(device))
