@@ -33,6 +33,19 @@ LOGGED_EVERY = 10
 CHECKPOINT = "checkpoint.pt"
 
 
+def warm_up_and_cosine(step: int, steps: int) -> float:
+    """Share of the highest learning rate at a step: up along a line, then down along a cosine."""
+    rising = max(1, round(WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, steps - rising))
+
+
+def constant(step: int, steps: int) -> float:
+    """The highest learning rate at every step."""
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one network is trained.
@@ -48,11 +61,15 @@ class Recipe:
     steps
         How many batches.
     learning_rate, weight_decay
-        Of AdamW; the rate is the highest one.
+        Of AdamW; the rate is the highest one, and both are ignored where `optimizer` is given.
     settings
         What JSON can hold and a checkpoint must agree with: a change starts the run again only when it is asked for.
     averaged_over
-        Steps over which the weights are averaged; a short run needs fewer.
+        Steps over which the weights are averaged; a short run needs fewer, and 1 is no average but the last weights.
+    optimizer
+        Makes the optimizer of the network; None is AdamW with the rate and decay above.
+    rate
+        Share of the highest learning rate at (step, steps in all).
     """
 
     network: Callable[[], "nn.Module"]
@@ -63,6 +80,8 @@ class Recipe:
     weight_decay: float = 1e-4
     settings: Mapping[str, Any] | None = None
     averaged_over: int = AVERAGED_OVER
+    optimizer: "Callable[[nn.Module], Any] | None" = None
+    rate: Callable[[int, int], float] = warm_up_and_cosine
 
 
 def train(
@@ -104,15 +123,19 @@ def train(
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=_multi_average(recipe.averaged_over), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    if recipe.optimizer is None:
+        optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = recipe.optimizer(network)
+    highest = [group["lr"] for group in optimizer.param_groups]
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"seed": seed, "steps": recipe.steps, **(recipe.settings or {})}
     done = _resume(folder / CHECKPOINT, wanted, network, average, optimizer)
     network.train()
     with _log(folder, done) as log:
         for step, batch in _batches(recipe.batch, seed, done, recipe.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _rate(step, recipe.steps)
+            for group, rate in zip(optimizer.param_groups, highest, strict=True):
+                group["lr"] = rate * recipe.rate(step, recipe.steps)
             torch.manual_seed(_number(seed, step))
             loss, parts = recipe.loss(network, batch)
             optimizer.zero_grad(set_to_none=True)
@@ -127,14 +150,6 @@ def train(
                 _save(folder / CHECKPOINT, wanted, done, network, average, optimizer)
             step_done(done, recipe.steps)
     return average.module.to("cpu").eval()
-
-
-def _rate(step: int, steps: int) -> float:
-    """Share of the highest learning rate at a step."""
-    rising = max(1, round(WARM_UP * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, steps - rising))
 
 
 def _multi_average(steps: int) -> Any:

@@ -1,0 +1,76 @@
+"""Nodules to compare methods on: one axial slice each, in HU, with the nodule in the middle and a label."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LungCADLib.training.appearance_data import UNDECIDED, patch_hu
+from LungCADLib.training.appearance_fusion import measure
+from LungCADLib.training.patch_sets import Patches
+from LungCADLib.training.slice_sets import Slices
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Nodules as columns of equal length n.
+
+    `hu` int16 (n, y, x) at native pixels, the nodule around pixel (y // 2, x // 2); `mask` bool (n, y, x), by one
+    reader, all False where `outlined` is; `spacing_mm` (n,) per pixel; `diameter_mm` (n,), the long axis of the
+    outline or what the table says; `suspicious` bool (n,), the label; `readers` (n,), how many rated it (0: unknown);
+    `texture` (n,), their median, NaN if unknown; `vendor` and `patient` (n,).
+    """
+
+    hu: NDArray[np.int16]
+    mask: NDArray[np.bool_]
+    spacing_mm: NDArray[np.float64]
+    diameter_mm: NDArray[np.float64]
+    suspicious: NDArray[np.bool_]
+    readers: NDArray[np.int64]
+    texture: NDArray[np.float64]
+    vendor: NDArray[np.str_]
+    patient: NDArray[np.str_]
+    outlined: bool
+
+    def __len__(self) -> int:
+        return len(self.hu)
+
+    def only(self, rows: NDArray) -> "Cases":
+        """Some of the nodules, by bool or index."""
+        columns = (getattr(self, f.name) for f in fields(self) if f.name != "outlined")
+        return Cases(*(column[rows] for column in columns), self.outlined)  # type: ignore[arg-type]
+
+    @staticmethod
+    def of_slices(slices: Slices) -> "Cases":
+        """The slices with a median malignancy that is not 3; suspicious is a median above 3. Measures every outline."""
+        median = slices.median("malignancy")
+        slices = slices.only(np.isfinite(median) & (median != UNDECIDED))
+        return Cases(
+            hu=slices.hu,
+            mask=slices.mask,
+            spacing_mm=slices.spacing_mm,
+            diameter_mm=measure(slices).long_axis_mm,
+            suspicious=slices.median("malignancy") > UNDECIDED,
+            readers=slices.readers,
+            texture=slices.median("texture"),
+            vendor=slices.vendor,
+            patient=slices.patient,
+            outlined=True,
+        )
+
+    @staticmethod
+    def of_patches(patches: Patches) -> "Cases":
+        """Every patch, in HU within its window; the file's label and diameter, no outlines."""
+        n = len(patches)
+        return Cases(
+            hu=patch_hu(patches),
+            mask=np.zeros(patches.patch.shape, bool),
+            spacing_mm=patches.spacing_mm,
+            diameter_mm=patches.diameter_mm,
+            suspicious=patches.malignant,
+            readers=np.zeros(n, np.int64),
+            texture=np.full(n, np.nan),
+            vendor=np.full(n, ""),
+            patient=patches.patient,
+            outlined=False,
+        )
