@@ -38,7 +38,7 @@ class Cases:
     def only(self, rows: NDArray) -> "Cases":
         """Some of the nodules, by bool or index."""
         columns = (getattr(self, f.name) for f in fields(self) if f.name != "outlined")
-        return Cases(*(column[rows] for column in columns), self.outlined)  # type: ignore[arg-type]
+        return Cases(*(column[rows] for column in columns), self.outlined)  # type: ignore[call-arg, arg-type]
 
     @staticmethod
     def of_slices(slices: Slices) -> "Cases":
