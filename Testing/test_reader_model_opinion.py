@@ -12,6 +12,7 @@ from LungCADLib.errors import InputError
 from LungCADLib.malignancy import reader_model
 from LungCADLib.malignancy.reader_model import ReaderModel, Signs, features
 from LungCADLib.nodules.shape import measure_shape
+from LungCADLib.resources import resource
 from LungCADLib.study import Nodule, Shape
 from LungCADLib.training.lidc_nodules import signs_of_shape
 
@@ -138,7 +139,7 @@ def test_an_unknown_engine_is_refused_by_name():
 
 
 def test_the_card_says_what_the_file_says():
-    card = (reader_model.resource("Models", "reader-model.md")).read_text(encoding="utf-8")
+    card = resource("Models", "reader-model.md").read_text(encoding="utf-8")
     data = reader_model.packaged()
     assert f"{data['training']['nodules']} nodules" in card
     for name in ("auc", "auc_shape", "brier", "auc_apparent"):

@@ -93,7 +93,7 @@ def test_the_command_writes_two_scores_that_load_and_prefer_nodules(data, tmp_pa
     shown = capsys.readouterr().out
     assert "scan.nrrd, left out" in shown
     assert '"patients": 4' in shown
-    blob = BlobScore.load(tmp_path / "blob-score.json")
+    blob = BlobScore.from_json(json.loads((tmp_path / "blob-score.json").read_text()))
     grounds = [
         *scan_grounds(data, data / "two.json", nothing),
         *crop_grounds(data / "lidc-crops" / "crops.npz", nothing),
@@ -101,7 +101,7 @@ def test_the_command_writes_two_scores_that_load_and_prefer_nodules(data, tmp_pa
     rows = Rows.join([ground.rows for ground in grounds])
     scores = blob.predict(rows.features)
     assert scores[rows.nodule].min() > np.median(scores[~rows.nodule])
-    nodule = NoduleScore.load(tmp_path / "nodule-score.json")
+    nodule = NoduleScore.from_json(json.loads((tmp_path / "nodule-score.json").read_text()))
     assert len(nodule.coefficients) == len(IMPRESSIONS)
     assert 0 < nodule.operating_point < 1
     for name in ("blob-score", "nodule-score"):

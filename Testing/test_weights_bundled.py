@@ -26,9 +26,11 @@ def models(monkeypatch, tmp_path):
         return path
 
     monkeypatch.setattr(bundled, "resource", found)
-    weights.bundled_members.cache_clear()
+    for read in (weights.bundled_members, weights.bundled_table):
+        read.cache_clear()
     yield tmp_path
-    weights.bundled_members.cache_clear()
+    for read in (weights.bundled_members, weights.bundled_table):
+        read.cache_clear()
 
 
 @pytest.fixture
@@ -91,6 +93,21 @@ def test_a_file_that_is_not_the_released_one_is_refused_in_one_sentence(toy, har
     assert str(refused.value).endswith(said)
 
 
+def test_a_table_is_entered_where_it_is_written_and_refused_once_it_was_changed(models, toy):
+    path = models / "score.json"
+    weights.write_table(path, {"slope": 2.5})
+    assert weights.bundled_table("score") == {"slope": 2.5}
+    path.write_text('{"slope": 25}')
+    weights.bundled_table.cache_clear()
+    with pytest.raises(InputError, match=r"score\.json is not the file of weights that was released"):
+        weights.bundled_table("score")
+
+
+def test_what_is_written_elsewhere_enters_no_list(tmp_path):
+    weights.write_table(tmp_path / "score.json", {"slope": 2.5}, indent=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["score.json"]
+
+
 @pytest.mark.parametrize("data", [b"", b"no tensors", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 64])
 def test_a_file_that_is_no_weights_at_all_is_refused(tmp_path, data):
     path = tmp_path / "own.safetensors"
@@ -117,15 +134,17 @@ def test_the_state_of_every_bundled_file_is_told(models, toy):
     (models / "gone.safetensors").unlink()
     (models / "new.safetensors").write_bytes(b"new")
     (models / "score.json").write_text("{}")
+    (models / "patients.csv").write_text("patient")
     (models / "toy.md").write_text("a model card")
     (models / "toy.svg").write_text("its picture")
     assert {file.name: file.state for file in weights.bundled_files()} == {
         "changed.safetensors": "changed",
         "gone.safetensors": "missing",
         "new.safetensors": "not released",
-        "score.json": "table",
+        "patients.csv": "list",
+        "score.json": "not released",
         "toy.safetensors": "as released",
-        "weights.json": "table",
+        "weights.json": "list",
     }
     (toy_file,) = [file for file in weights.bundled_files() if file.name == toy.name]
     assert (toy_file.size, toy_file.sha256) == (toy.stat().st_size, hashlib.sha256(toy.read_bytes()).hexdigest())
@@ -133,7 +152,7 @@ def test_the_state_of_every_bundled_file_is_told(models, toy):
 
 def test_every_file_of_weights_in_the_repository_is_the_released_one():
     states = {file.name: file.state for file in weights.bundled_files()}
-    assert set(states.values()) <= {"as released", "table"}, states
+    assert set(states.values()) <= {"as released", "list"}, states
 
 
 def test_every_network_in_the_repository_loads_has_a_license_and_a_model_card():

@@ -209,7 +209,7 @@ def _check(args: argparse.Namespace) -> None:
     wrong = []
     for file in bundled_files():
         console.print(f"{file.name}: {file.state}")
-        if file.state not in ("as released", "table"):
+        if file.state not in ("as released", "list"):
             wrong.append(f"{file.name} is {file.state}; install LungCAD again.")
     for name in filter(is_installed, CATALOG):
         try:

@@ -10,9 +10,9 @@ from LungCADLib.detection.features import describe
 from LungCADLib.detection.score import BlobScore
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
-from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
+from LungCADLib.weights import bundled_table
 
 MOST_CANDIDATES = 500
 
@@ -53,7 +53,7 @@ def as_candidates(grid: LungGrid, blobs: Blobs, scores: NDArray[np.float64]) -> 
 @cache
 def score_model() -> BlobScore:
     """The packaged score."""
-    return BlobScore.load(resource("Models", "blob-score.json"))
+    return BlobScore.from_json(bundled_table("blob-score"))
 
 
 detect = BlobDetector()

@@ -4,9 +4,8 @@ Both are plain numbers in one JSON file. The regression carries over to sizes no
 combinations. `lungcad train detection` makes the file and prints how the score does on patients it has not seen.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,11 +82,11 @@ class BlobScore:
         }
 
     @staticmethod
-    def load(path: Path) -> "BlobScore":
-        """Read the score from JSON; the features must be this version's."""
-        data = json.loads(path.read_text(encoding="utf-8"))["score"]
+    def from_json(table: Mapping[str, Any]) -> "BlobScore":
+        """The score in `blob-score.json`; the features must be this version's."""
+        data = table["score"]
         if tuple(data["features"]) != NAMES:
-            raise ValueError(f"{path} was trained on other features; run `lungcad train detection` again.")
+            raise ValueError("The blob score was trained on other features; run `lungcad train detection` again.")
         regression, boosting = data["regression"], data["boosting"]
         return BlobScore(
             np.array(regression["mean"]),

@@ -36,7 +36,7 @@ from LungCADLib.training.appearance_fusion import (
 )
 from LungCADLib.training.patch_sets import Patches, read_patches
 from LungCADLib.training.slice_sets import Slices, read_slices
-from LungCADLib.weights import bundled_members
+from LungCADLib.weights import bundled_members, write_table
 
 DECIMALS = 6
 """Of figures in JSON."""
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.card:
         args.card.mkdir(parents=True, exist_ok=True)
         data = appearance.packaged() | {"figures": {name: one.numbers() for name, one in found.items()}}
-        (args.card / "appearance.json").write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
+        write_table(args.card / "appearance.json", data)
         (args.card / "appearance-reliability.svg").write_text(picture, encoding="utf-8")
         parameters = sum(p.numel() for p in appearance.networks()[0].parameters())
         page_text = card(

@@ -26,7 +26,8 @@ from LungCADLib.malignancy.reader_model import DECIMALS, MEANING, NAME, ReaderMo
 from LungCADLib.training.lidc_database import find_database
 from LungCADLib.training.lidc_nodules import collect, independent_patients
 from LungCADLib.training.reader_fit import fit_reader_model, in_protocol, suspicious
-from LungCADLib.training.reader_model import add_data_arguments, description, write
+from LungCADLib.training.reader_model import add_data_arguments, description
+from LungCADLib.weights import write_table
 
 SAME = 1e-5
 """Coefficients this close are the same: the file holds six decimals."""
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        write(args.out / f"{NAME}.json", tested)
+        write_table(args.out / f"{NAME}.json", tested, indent=2)
         (args.out / f"{NAME}.md").write_text(card(tested, found), encoding="utf-8")
     if args.json:
         answer = tested["figures"] | {

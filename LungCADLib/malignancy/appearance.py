@@ -6,7 +6,6 @@ brought to a probability. The fusion adds the six signs of the reader-suspicion 
 may not be used for stands beside them in `appearance.md`.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,9 @@ from LungCADLib.errors import InputError
 from LungCADLib.malignancy.reader_model import MEANING, TERMS, ReaderModel, suspicion_features
 from LungCADLib.malignancy.slice_view import PIXEL_MM, SIDE_PIXELS, eight_sides, square, views
 from LungCADLib.masks import BoxMask
-from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
-from LungCADLib.weights import bundled_members
+from LungCADLib.weights import bundled_members, bundled_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,8 +48,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 @cache
 def packaged() -> dict[str, Any]:
     """`appearance.json` as plain data: the models, what they were fitted on, and the figures they were tested with."""
-    data: dict[str, Any] = json.loads(resource("Models", f"{NAME}.json").read_text(encoding="utf-8"))
-    return data
+    return bundled_table(NAME)
 
 
 @cache

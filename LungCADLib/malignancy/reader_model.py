@@ -4,7 +4,6 @@ A logistic regression on six things a CT shows. Its numbers lie in `Resources/Mo
 `lungcad train reader-model`; what it may and may not be used for stands beside them in `reader-model.md`.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.masks import BoxMask
-from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Calcification, Density, Nodule, Opinion
+from LungCADLib.weights import bundled_table
 
 NAME = "reader-model"
 MEANING = "agreement with radiologists' suspicion (LIDC readers), not a probability of cancer"
@@ -211,7 +210,7 @@ def _probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 @cache
 def packaged() -> dict[str, Any]:
     """`reader-model.json` as plain data: the model, what it was fitted on, and the figures it was tested with."""
-    return json.loads(resource("Models", f"{NAME}.json").read_text(encoding="utf-8"))
+    return bundled_table(NAME)
 
 
 def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:

@@ -5,10 +5,9 @@ bright tissue, the dome of the diaphragm through the wall; a nodule ends where l
 the detector's own score and a handful of such numbers; its coefficients stand in `Resources/Models/nodule-score.json`.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ from scipy import ndimage
 
 from LungCADLib.masks import BoxMask
 from LungCADLib.nodules.shape import measure_shape
-from LungCADLib.resources import resource
 from LungCADLib.scan import Scan
 from LungCADLib.study import Candidate
+from LungCADLib.weights import bundled_table
 
 SHELLS_MM = ((0.1, 1.5), (1.5, 3.0))
 """Two layers around the outline, at least a voxel thick."""
@@ -123,11 +122,11 @@ class NoduleScore:
         return {"terms": terms, "intercept": self.intercept, "operating_point": self.operating_point}
 
     @staticmethod
-    def load(path: Path) -> "NoduleScore":
-        """Read the score from JSON; the terms must be this version's."""
-        data = json.loads(path.read_text(encoding="utf-8"))["score"]
+    def from_json(table: Mapping[str, Any]) -> "NoduleScore":
+        """The score in `nodule-score.json`; the terms must be this version's."""
+        data = table["score"]
         if tuple(term["name"] for term in data["terms"]) != NAMES:
-            raise ValueError(f"{path} was trained on other features; run `lungcad train detection` again.")
+            raise ValueError("The nodule score was trained on other features; run `lungcad train detection` again.")
         mean, scale, coefficients = (
             np.array([term[key] for term in data["terms"]]) for key in ("mean", "scale", "coefficient")
         )
@@ -137,4 +136,4 @@ class NoduleScore:
 @cache
 def nodule_score() -> NoduleScore:
     """The packaged score."""
-    return NoduleScore.load(resource("Models", "nodule-score.json"))
+    return NoduleScore.from_json(bundled_table("nodule-score"))

@@ -5,7 +5,6 @@ turn their answers into opinions; `lungcad evaluate appearance` says how good th
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from LungCADLib.malignancy.appearance import NAME
@@ -52,12 +51,12 @@ def _write_models(path: Path, data: Path) -> None:
     from LungCADLib.training.appearance_data import SLICES
     from LungCADLib.training.appearance_fusion import fit_models
     from LungCADLib.training.slice_sets import read_slices
-    from LungCADLib.weights import read_members
+    from LungCADLib.weights import read_members, write_table
 
     members = [network_of(state) for state in read_members(path)[0]]
     models = fit_models(read_slices(data / SLICES / "slices.npz", data / SLICES / "ratings.csv"), members)
     path = path.with_suffix(".json")
-    path.write_text(json.dumps(models, separators=(",", ":")) + "\n", encoding="utf-8")
+    write_table(path, models)
     counts = models["training"]
     Console(highlight=False, soft_wrap=True).print(
         f"{path}: fitted on {counts['nodules']} slices ({counts['suspicious']} suspicious) of {counts['patients']} "

@@ -25,6 +25,7 @@ from LungCADLib.training.detection_grounds import (
     inserted_rows,
     scan_grounds,
 )
+from LungCADLib.weights import write_table
 
 CROP_FOLDS = 8
 LEAST_CROP_SCORE = 0.05
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     for name, score in (("blob-score", fit_blob_score(rows, args.seed)), ("nodule-score", final)):
         path = args.out / f"{name}.json"
         data = {"name": name, "version": "1", "training": training, "tested": tested, "score": score.to_dict()}
-        path.write_text(json.dumps(_rounded(data), separators=(",", ":")) + "\n", encoding="utf-8")
+        write_table(path, _rounded(data))
         console.print(str(path))
     path = args.out / "detection.md"
     path.write_text(detection_card(training, tested, OPERATING_POINT, MOST_OUTLINED), encoding="utf-8")

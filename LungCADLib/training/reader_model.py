@@ -4,7 +4,6 @@ Test it, and write its model card, with `lungcad evaluate reader-model`.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from LungCADLib.malignancy.reader_model import NAME, ReaderModel
 from LungCADLib.training.lidc_database import find_database
 from LungCADLib.training.lidc_nodules import NoduleTable, collect, independent_patients
 from LungCADLib.training.reader_fit import fit_reader_model, in_protocol, suspicious
+from LungCADLib.weights import write_table
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     data = description(table, fit_reader_model(table, args.seed), args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{NAME}.json"
-    write(path, data)
+    write_table(path, data, indent=2)
     training = data["training"]
     Console(highlight=False).print(
         f"{path}: fitted on {training['nodules']} nodules ({training['suspicious']} suspicious) of "
@@ -67,8 +67,3 @@ def description(table: NoduleTable, model: ReaderModel, seed: int) -> dict[str, 
         },
         **model.to_json(),
     }
-
-
-def write(path: Path, data: dict[str, Any]) -> None:
-    """Write `reader-model.json`."""
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

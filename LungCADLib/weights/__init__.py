@@ -1,4 +1,4 @@
-"""Weights of networks: what comes with LungCAD, what can be downloaded, and where it is kept.
+"""Weights of networks and smaller models: what comes with LungCAD, what can be downloaded, and where it is kept.
 
 `bundled` are the files in `Resources/Models`. `catalog` is the table of what others publish, `fetch` gets it,
 `cache` keeps it outside the program. Nothing is loaded whose SHA-256 was not checked in the same moment, nothing is
@@ -11,9 +11,11 @@ from LungCADLib.weights.bundled import (
     State,
     bundled_files,
     bundled_members,
+    bundled_table,
     read_members,
     release,
     write_members,
+    write_table,
 )
 from LungCADLib.weights.cache import bundle_folder, cache_folder, delete, import_files, is_installed
 from LungCADLib.weights.catalog import BUNDLED, CATALOG, Entry, License, entry
@@ -30,6 +32,7 @@ __all__ = [
     "bundle_folder",
     "bundled_files",
     "bundled_members",
+    "bundled_table",
     "cache_folder",
     "delete",
     "download",
@@ -40,4 +43,5 @@ __all__ = [
     "read_state",
     "release",
     "write_members",
+    "write_table",
 ]

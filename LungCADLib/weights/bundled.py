@@ -1,8 +1,9 @@
-"""The trained networks: files of tensors in `Resources/Models`, each with its SHA-256, read only after it is checked.
+"""What was trained: files in `Resources/Models`, each with its SHA-256, read only after it is checked.
 
-A file holds one network or several of the same kind, its members, whose answers are averaged. The members of networks
-trained on LIDC are numbered by the fold of patients that they have not seen (`Resources/Models/lidc-folds.csv`), so
-what a patient's own member says of that patient is a fair test, and everyone else gets the mean of all.
+Networks are files of tensors, smaller models are JSON tables of numbers. A file of tensors holds one network or
+several of the same kind, its members, whose answers are averaged. The members of networks trained on LIDC are numbered
+by the fold of patients that they have not seen (`Resources/Models/lidc-folds.csv`), so what a patient's own member says
+of that patient is a fair test, and everyone else gets the mean of all.
 """
 
 import hashlib
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 LIST = "weights.json"
 """In `Resources/Models`: file name to SHA-256 of what comes with LungCAD."""
 
+_LISTS = {LIST, "detection-scans.json"}
+"""Files that are no models: the list itself, and what networks were made of (and every CSV file)."""
+
 _CARDS = {".md", ".svg", ".png"}
 """Suffixes of model cards and their pictures."""
 
@@ -33,13 +37,13 @@ State = dict[str, "Tensor"]
 class BundledFile:
     """A file below `Resources/Models`, model cards aside; `state` says whether it is the one that was released.
 
-    Networks must stand in the list of released weights; small tables beside them ("table") need not.
+    Models must stand in the list of released weights; what tells which data they were made of ("list") need not.
     """
 
     name: str
     size: int
     sha256: str
-    state: Literal["as released", "changed", "not released", "missing", "table"]
+    state: Literal["as released", "changed", "not released", "missing", "list"]
 
 
 def bundled_files() -> list[BundledFile]:
@@ -49,7 +53,7 @@ def bundled_files() -> list[BundledFile]:
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _CARDS):
         name, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
-        state: Any = "table" if path.suffix != ".safetensors" else "not released"
+        state: Any = "list" if name in _LISTS or path.suffix == ".csv" else "not released"
         if name in released:
             state = "as released" if released[name] == sha256 else "changed"
         found.append(BundledFile(name, path.stat().st_size, sha256, state))
@@ -67,14 +71,48 @@ def bundled_members(name: str) -> tuple[tuple[State, ...], dict[str, Any]]:
     InputError
         If the file is missing or not the one that was released.
     """
+    return read_members(*_listed(f"{name}.safetensors"))
+
+
+@cache
+def bundled_table(name: str) -> dict[str, Any]:
+    """A model that comes with LungCAD as a JSON table of numbers, `NAME.json`; not to be changed by who gets it.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not the one that was released.
+    """
+    path, sha256 = _listed(f"{name}.json")
+    data = _read(path, sha256)
     try:
-        path = resource("Models", f"{name}.safetensors")
+        table: dict[str, Any] = json.loads(data)
+    except ValueError:
+        raise InputError(f"{path} is not JSON; install LungCAD again.") from None
+    return table
+
+
+def _listed(name: str) -> tuple[Path, str]:
+    """A bundled file, and the SHA-256 it must have."""
+    try:
+        path = resource("Models", name)
     except FileNotFoundError:
-        raise InputError(f"{name}.safetensors is not in this installation; install LungCAD again.") from None
+        raise InputError(f"{name} is not in this installation; install LungCAD again.") from None
     sha256 = _released().get(path.name)
     if sha256 is None:
         raise InputError(f"{path} is not in {LIST}, the list of released weights; install LungCAD again.")
-    return read_members(path, sha256)
+    return path, sha256
+
+
+def _read(path: Path, sha256: str | None) -> bytes:
+    """A file's bytes, once they are known to be the right ones."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise InputError(f"{path} cannot be read; check the path.") from None
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path} is not the file of weights that was released (SHA-256 differs); install it again.")
+    return data
 
 
 def _released() -> dict[str, str]:
@@ -108,12 +146,7 @@ def read_members(path: Path, sha256: str | None = None) -> tuple[tuple[State, ..
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    try:
-        data = path.read_bytes()
-    except OSError:
-        raise InputError(f"{path} cannot be read; check the path.") from None
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"{path} is not the file of weights that was released (SHA-256 differs); install it again.")
+    data = _read(path, sha256)
     try:
         tensors = load(data)
         description = _description(data)
@@ -137,7 +170,7 @@ def _description(data: bytes) -> dict[str, Any]:
 
 
 def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], description: Mapping[str, Any]) -> None:
-    """Write networks of one kind into one file, in half precision.
+    """Write networks of one kind into one file, in half precision; it enters a list of released weights beside it.
 
     Parameters
     ----------
@@ -162,7 +195,31 @@ def write_members(path: Path, members: Sequence[Mapping[str, "Tensor"]], descrip
     partial.write_bytes(
         save(tensors, {"lungcad": json.dumps({**description, "members": len(members)}, sort_keys=True)})
     )
+    _put_in_place(partial, path)
+
+
+def write_table(path: Path, data: Mapping[str, Any], indent: int | None = None) -> None:
+    """Write a model that is a table of numbers; it enters a list of released weights beside it.
+
+    Parameters
+    ----------
+    path
+        The `.json` file; replaced as a whole.
+    data
+        What JSON can hold.
+    indent
+        As `json.dumps` takes it; None writes one line.
+    """
+    separators = (",", ":") if indent is None else None
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=indent, separators=separators) + "\n", encoding="utf-8")
+    _put_in_place(partial, path)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
     partial.replace(path)
+    if path.with_name(LIST).exists():
+        release(path)
 
 
 def release(path: Path) -> str:
