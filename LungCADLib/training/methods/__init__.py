@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from LungCADLib.engines import chosen
 from LungCADLib.training.methods.cases import Cases
 
-METHODS: dict[str, str] = {}
+METHODS: dict[str, str] = {
+    "ruler": "LungCADLib.training.methods.ruler:METHOD",
+    "reader-model": "LungCADLib.training.methods.reader:METHOD",
+    "appearance": "LungCADLib.training.methods.appearance:METHOD",
+}
 """Key to `module:name` of its `Method`, in the order in which a table lists them."""
 
 

@@ -18,7 +18,8 @@ class Cases:
     `hu` int16 (n, y, x) at native pixels, the nodule around pixel (y // 2, x // 2); `mask` bool (n, y, x), by one
     reader, all False where `outlined` is; `spacing_mm` (n,) per pixel; `diameter_mm` (n,), the long axis of the
     outline or what the table says; `suspicious` bool (n,), the label; `readers` (n,), how many rated it (0: unknown);
-    `texture` (n,), their median, NaN if unknown; `vendor` and `patient` (n,).
+    `texture` (n,), their median, NaN if unknown; `vendor` and `patient` (n,); `terms` (n, 6), those of the
+    reader-suspicion model as the outlines measure them, None without outlines.
     """
 
     hu: NDArray[np.int16]
@@ -31,31 +32,35 @@ class Cases:
     vendor: NDArray[np.str_]
     patient: NDArray[np.str_]
     outlined: bool
+    terms: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.hu)
 
     def only(self, rows: NDArray) -> "Cases":
         """Some of the nodules, by bool or index."""
-        columns = (getattr(self, f.name) for f in fields(self) if f.name != "outlined")
-        return Cases(*(column[rows] for column in columns), self.outlined)  # type: ignore[call-arg, arg-type]
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "outlined"}
+        some = {name: None if column is None else column[rows] for name, column in columns.items()}
+        return Cases(**some, outlined=self.outlined)
 
     @staticmethod
     def of_slices(slices: Slices) -> "Cases":
         """The slices with a median malignancy that is not 3; suspicious is a median above 3. Measures every outline."""
         median = slices.median("malignancy")
         slices = slices.only(np.isfinite(median) & (median != UNDECIDED))
+        measured = measure(slices)
         return Cases(
             hu=slices.hu,
             mask=slices.mask,
             spacing_mm=slices.spacing_mm,
-            diameter_mm=measure(slices).long_axis_mm,
+            diameter_mm=measured.long_axis_mm,
             suspicious=slices.median("malignancy") > UNDECIDED,
             readers=slices.readers,
             texture=slices.median("texture"),
             vendor=slices.vendor,
             patient=slices.patient,
             outlined=True,
+            terms=measured.terms,
         )
 
     @staticmethod
