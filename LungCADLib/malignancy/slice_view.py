@@ -36,9 +36,17 @@ def square(image: NDArray, center: tuple[int, int], side: int, outside: float = 
 
 
 def views(
-    hu: "Tensor", known: "Tensor", center: "Tensor", spacing_mm: "Tensor", turn: "Tensor | None" = None
+    hu: "Tensor",
+    known: "Tensor",
+    center: "Tensor",
+    spacing_mm: "Tensor",
+    turn: "Tensor | None" = None,
+    *,
+    windows_hu: tuple[tuple[float, float], ...] = (LUNG_WINDOW_HU, TISSUE_WINDOW_HU),
+    side: int = SIDE_PIXELS,
+    pixel_mm: float = PIXEL_MM,
 ) -> "Tensor":
-    """What the network sees of slices.
+    """What a network sees of slices; by default the appearance network.
 
     Parameters
     ----------
@@ -46,27 +54,37 @@ def views(
         (n, y, x).
     known
         (n, y, x): 1 where the pixel was scanned, 0 where it fills up the array.
-    center, spacing_mm, turn
+    center, spacing_mm, turn, side, pixel_mm
         As `sampled` takes them.
+    windows_hu
+        Lowest and highest HU of each window.
 
     Returns
     -------
     Tensor
-        float32 (n, `CHANNELS`, `SIDE_PIXELS`, `SIDE_PIXELS`): both windows scaled to -1..1, 0 where nothing is known;
-        and 1 where something is.
+        float32 (n, windows + 1, `side`, `side`): the windows scaled to -1..1, 0 where nothing is known; and 1 where
+        something is.
     """
     import torch
 
     # The HU of unknown pixels must not bleed into their neighbors: weighted by what is known, then divided by it.
-    both = sampled(torch.stack([hu * known, known], dim=1), center, spacing_mm, turn)
+    both = sampled(torch.stack([hu * known, known], dim=1), center, spacing_mm, turn, side=side, pixel_mm=pixel_mm)
     inside = both[:, 1:] > 0.5
     value = both[:, :1] / both[:, 1:].clamp_min(0.5)
-    windows = [((value - low) / (high - low) * 2 - 1).clamp(-1, 1) for low, high in (LUNG_WINDOW_HU, TISSUE_WINDOW_HU)]
+    windows = [((value - low) / (high - low) * 2 - 1).clamp(-1, 1) for low, high in windows_hu]
     return torch.cat([torch.cat(windows, dim=1) * inside, inside.float()], dim=1)
 
 
-def sampled(images: "Tensor", center: "Tensor", spacing_mm: "Tensor", turn: "Tensor | None" = None) -> "Tensor":
-    """Images on the network's grid, linear between their pixels and 0 beyond them.
+def sampled(
+    images: "Tensor",
+    center: "Tensor",
+    spacing_mm: "Tensor",
+    turn: "Tensor | None" = None,
+    *,
+    side: int = SIDE_PIXELS,
+    pixel_mm: float = PIXEL_MM,
+) -> "Tensor":
+    """Images on a network's grid, linear between their pixels and 0 beyond them.
 
     Parameters
     ----------
@@ -79,16 +97,18 @@ def sampled(images: "Tensor", center: "Tensor", spacing_mm: "Tensor", turn: "Ten
     turn
         (n, 2, 2): takes places of the view to places of the images, both (y, x) from the middle: turned, mirrored,
         stretched. None leaves them as they are.
+    side, pixel_mm
+        Of the grid.
 
     Returns
     -------
     Tensor
-        (n, c, `SIDE_PIXELS`, `SIDE_PIXELS`).
+        (n, c, `side`, `side`).
     """
     import torch
     from torch.nn.functional import grid_sample
 
-    steps = (torch.arange(SIDE_PIXELS, dtype=torch.float32) - (SIDE_PIXELS - 1) / 2) * PIXEL_MM
+    steps = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) * pixel_mm
     place = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
     at = place.expand(len(images), *place.shape)
     if turn is not None:
