@@ -1,6 +1,7 @@
 """Nodules to compare methods on: one axial slice each, in HU, with the nodule in the middle and a label."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Cases:
     def only(self, rows: NDArray) -> "Cases":
         """Some of the nodules, by bool or index."""
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "outlined"}
-        some = {name: None if column is None else column[rows] for name, column in columns.items()}
+        some: dict[str, Any] = {name: None if column is None else column[rows] for name, column in columns.items()}
         return Cases(**some, outlined=self.outlined)
 
     @staticmethod
