@@ -10,6 +10,7 @@ import numpy as np
 
 from LungCADLib.training.checkpoints import (
     CHECKPOINT,
+    Stateful,
     batches,
     number_of_step,
     resume_checkpoint,
@@ -69,6 +70,9 @@ class Recipe:
         Makes the optimizer of the network; None is AdamW with the rate and decay above.
     rate
         Share of the highest learning rate at (step, steps in all).
+    watch
+        Called after each step with (network, folder of the run, steps done, the loss's parts), for curves of one's own;
+        must leave the network and its mode as they were.
     """
 
     network: Callable[[], "nn.Module"]
@@ -81,6 +85,7 @@ class Recipe:
     averaged_over: int = AVERAGED_OVER
     optimizer: "Callable[[nn.Module], Any] | None" = None
     rate: Callable[[int, int], float] = warm_up_and_cosine
+    watch: "Callable[[nn.Module, Path, int, Mapping[str, float]], None] | None" = None
 
 
 def train(
@@ -129,7 +134,7 @@ def train(
     highest = [group["lr"] for group in optimizer.param_groups]
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"seed": seed, "steps": recipe.steps, **(recipe.settings or {})}
-    kept = {"network": network, "average": average, "optimizer": optimizer}
+    kept: dict[str, Stateful] = {"network": network, "average": average, "optimizer": optimizer}
     done = resume_checkpoint(folder / CHECKPOINT, wanted, kept)
     network.train()
     with scalars(folder, done) as log:
@@ -148,6 +153,8 @@ def train(
                 log({"loss": float(loss.detach()), "rate": optimizer.param_groups[0]["lr"], **parts}, done)
             if done % SAVED_EVERY == 0 or done == recipe.steps:
                 save_checkpoint(folder / CHECKPOINT, wanted, done, kept)
+            if recipe.watch is not None:
+                recipe.watch(network, folder, done, parts)
             step_done(done, recipe.steps)
     return average.module.to("cpu").eval()
 
