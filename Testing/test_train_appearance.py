@@ -118,14 +118,14 @@ def test_the_same_step_makes_the_same_batch(pictures):
 
 
 def test_size_hardly_changes_and_turns_keep_angles(pictures):
-    from LungCADLib.training.appearance_recipe import STRETCH, _turns
+    from LungCADLib.training.appearance_recipe import STRETCH, turns
 
-    turns = _turns(np.random.default_rng(0), 200)
-    size = np.sqrt(np.abs(np.linalg.det(turns)))
+    turned = turns(np.random.default_rng(0), 200)
+    size = np.sqrt(np.abs(np.linalg.det(turned)))
     assert np.abs(np.log(size)).max() <= STRETCH
-    for turn, s in zip(turns, size, strict=True):
+    for turn, s in zip(turned, size, strict=True):
         assert turn @ turn.T == pytest.approx(s**2 * np.eye(2), abs=1e-12)
-    assert 60 < (np.linalg.det(turns) < 0).sum() < 140
+    assert 60 < (np.linalg.det(turned) < 0).sum() < 140
 
 
 def test_a_view_has_the_same_millimeters_whatever_the_pixels():

@@ -59,22 +59,29 @@ def batches(pictures: Pictures, learned: np.ndarray, size: int) -> Callable[[np.
 
     def batch(random: np.random.Generator) -> Batch:
         rows = random.choice(learned, size, p=share)
-        hu = pictures.hu[rows].astype(np.float32)
         n = len(rows)
-        gain, shift = np.exp(random.normal(0, HU_GAIN, n)), random.normal(0, HU_SHIFT, n)
-        noise = np.where(random.random(n) < NOISY, random.uniform(0, MOST_NOISE_HU, n), 0.0)
-        hu = (hu + 1000) * gain[:, None, None] - 1000 + shift[:, None, None]
-        hu += noise[:, None, None] * random.standard_normal(hu.shape, dtype=np.float32)
+        hu = as_scanned_otherwise(random, pictures.hu[rows])
         known = pictures.known[rows] & _narrow(random, pictures.spacing_mm[rows])
         spacing = pictures.spacing_mm[rows, None].repeat(2, axis=1)
         center = SIDE // 2 + random.uniform(-SHIFT_MM, SHIFT_MM, (n, 2)) / spacing
-        tensors = [torch.from_numpy(a.astype(np.float32)) for a in (hu, known, center, spacing, _turns(random, n))]
+        tensors = [torch.from_numpy(a.astype(np.float32)) for a in (hu, known, center, spacing, turns(random, n))]
         mask = torch.from_numpy(pictures.mask[rows].astype(np.float32))
         outline = avg_pool2d(sampled(mask[:, None], *tensors[2:]), 2)
         right = (pictures.outlined[rows], pictures.suspicion[rows], pictures.traits[rows])
         return Batch(views(*tensors), outline, *(torch.from_numpy(a.astype(np.float32)) for a in right))
 
     return batch
+
+
+def as_scanned_otherwise(random: np.random.Generator, images: np.ndarray) -> np.ndarray:
+    """HU images (n, y, x) as float, each with a gain and a shift of HU of its own, and some with noise."""
+    hu = images.astype(np.float32)
+    n = len(hu)
+    gain, shift = np.exp(random.normal(0, HU_GAIN, n)), random.normal(0, HU_SHIFT, n)
+    noise = np.where(random.random(n) < NOISY, random.uniform(0, MOST_NOISE_HU, n), 0.0)
+    hu = (hu + 1000) * gain[:, None, None] - 1000 + shift[:, None, None]
+    hu += noise[:, None, None] * random.standard_normal(hu.shape, dtype=np.float32)
+    return hu
 
 
 def _narrow(random: np.random.Generator, spacing_mm: np.ndarray) -> np.ndarray:
@@ -86,7 +93,7 @@ def _narrow(random: np.random.Generator, spacing_mm: np.ndarray) -> np.ndarray:
     return out
 
 
-def _turns(random: np.random.Generator, n: int) -> np.ndarray:
+def turns(random: np.random.Generator, n: int) -> np.ndarray:
     """(n, 2, 2): any angle, half of them mirrored, slightly stretched."""
     angle = random.uniform(0, 2 * np.pi, n)
     size = np.exp(random.uniform(-STRETCH, STRETCH, n))
