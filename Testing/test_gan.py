@@ -142,7 +142,8 @@ def test_the_nearest_training_picture_by_hand():
 
 
 def test_neighbors_by_hand():
-    # On a line: real at 0, 1 and 10; generated at 11 and 2.2. Nearest of 0 is 1, of 1 is 0, of 10 is 11, of 11 is 10, of 2.2 is 1.
+    # On a line: real at 0, 1 and 10, generated at 11 and 2.2. Nearest of 0 is 1, of 1 is 0, of 10 is 11, of 11 is 10,
+    # of 2.2 is 1.
     real, generated = np.array([[0.0], [1.0], [10.0]]), np.array([[11.0], [2.2]])
     assert neighbors_tell_apart(real, generated).tolist() == [True, True, False, False, False]
 
