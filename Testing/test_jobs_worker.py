@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 from study_factory import make_scan, make_study
 from test_jobs_client import follow
 
@@ -20,6 +21,7 @@ from LungCADLib.jobs.failures import EXIT_CODES, of_error, of_exit
 from LungCADLib.jobs.found import write_found
 from LungCADLib.jobs.run import run
 from LungCADLib.jobs.worker import Voice, seconds_left
+from LungCADLib.pipeline import SHARES
 from LungCADLib.progress import Progress, Step
 from LungCADLib.scan import Header
 from LungCADLib.settings import Patient, Settings
@@ -101,7 +103,9 @@ def test_progress_never_goes_back_and_ends_at_one(heard):
     steps = [event for event in heard if isinstance(event, Progressed)]
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions) and fractions[0] < 0.2 and fractions[-1] == 1.0
-    assert list(dict.fromkeys(step.stage for step in steps))[:2] == ["read", "lungs"]
+    # A client that looks seldom hears only the newest step, so a quick stage may pass unheard.
+    stages = dict.fromkeys(step.stage for step in steps)
+    assert len(stages) > 1 and list(stages) == [stage for stage in SHARES if stage in stages]
     assert any(step.seconds_left for step in steps)
 
 
@@ -116,8 +120,10 @@ def test_the_lungs_come_first_then_the_nodules_then_the_files(heard, commanded):
     assert np.array_equal(lungs.masks.lungs, nodules.masks.lungs)
     assert nodules.masks.nodules.keys() == {nodule.id for nodule in final.nodules}
     for nodule in nodules.nodules:
-        volume = nodules.masks.nodules[nodule.id].mask.sum() * nodules.masks.geometry.voxel_mm3
-        assert volume == pytest.approx(nodule.volume_mm3, rel=0.3)
+        # The measured volume counts the filled part of the outline's border voxels.
+        mask = nodules.masks.nodules[nodule.id].trimmed(1).mask
+        inner, whole = (m.sum() * nodules.masks.geometry.voxel_mm3 for m in (ndimage.binary_erosion(mask), mask))
+        assert inner < nodule.volume_mm3 < whole
         z, y, x = np.round(nodules.masks.geometry.to_index(nodule.center_lps_mm)).astype(int)
         assert nodules.masks.nodules[nodule.id].full(nodules.masks.geometry.shape)[z, y, x]
 
