@@ -22,6 +22,9 @@ the results have been read, and when the application closes.
 `prepare()` once, at a moment of rest, keeps the first `read_found` (and the first `Study.to_json`) from taking longer
 than 100 ms: it loads pydantic.
 
+The other kind of work is a `Question`, where a network looked: ``Job(Question(...))`` ends with `Finished`, and
+`read_explanation(event.folder)` has the answer.
+
 Messages and log travel through files and not through pipes: a file never blocks a worker that says more than anybody
 reads, nor a client that reads before there is anything, on any system.
 """
@@ -41,7 +44,8 @@ from LungCADLib.jobs import process
 from LungCADLib.jobs.events import Event, Failed, Finished, Progressed, Started, from_line
 from LungCADLib.jobs.failures import of_error, of_exit
 from LungCADLib.jobs.output import leftovers
-from LungCADLib.jobs.request import Request
+from LungCADLib.jobs.question import Question
+from LungCADLib.jobs.request import ExplainRequest, Request
 from LungCADLib.jobs.volume import Volume
 from LungCADLib.settings import Settings
 
@@ -59,9 +63,9 @@ class Job:
     Parameters
     ----------
     input
-        A path as `lungcad analyze` takes it, or a volume in memory.
+        A path as `lungcad analyze` takes it, a volume in memory, or a question about one nodule.
     settings
-        How the scan is analyzed.
+        How the scan is analyzed; no matter to a question.
     out
         Folder for the results; None keeps them in the job's temporary folder.
     series
@@ -78,7 +82,7 @@ class Job:
 
     def __init__(
         self,
-        input: Path | Volume,
+        input: Path | Volume | Question,
         settings: Settings | None = None,
         *,
         out: Path | None = None,
@@ -183,7 +187,7 @@ class Job:
         """Make the folder and write the volume, if there is one, a piece per call; True when all is there."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="lungcad-job-", dir=self._temporary))
-            if isinstance(self._input, Volume):
+            if isinstance(self._input, Volume | Question):
                 self._writing = self._input.write(self._folder / self._input.file_name)
         until = time.monotonic() + POLL_S
         while self._writing is not None and time.monotonic() < until:
@@ -193,18 +197,22 @@ class Job:
 
     def _start(self) -> None:
         assert self._folder is not None
-        given = self._input
+        (self._folder / "request.json").write_text(self._request(self._folder).to_json(), encoding="utf-8")
+        self._worker = process.Worker(self._python, self._folder, self._environment)
+
+    def _request(self, folder: Path) -> Request | ExplainRequest:
+        given, out = self._input, self._results.absolute()
+        if isinstance(given, Question):
+            return given.request(folder / given.file_name, out)
         volume = given if isinstance(given, Volume) else None
-        request = Request(
-            input=self._folder / volume.file_name if volume else Path(given).absolute(),  # type: ignore[arg-type]
-            out=self._results.absolute(),
+        return Request(
+            input=folder / volume.file_name if volume else Path(given).absolute(),  # type: ignore[arg-type]
+            out=out,
             series=self._series,
             header=volume.header if volume else None,
             settings=self._settings,
             scene=self._scene,
         )
-        (self._folder / "request.json").write_text(request.to_json(), encoding="utf-8")
-        self._worker = process.Worker(self._python, self._folder, self._environment)
 
     @property
     def _results(self) -> Path:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from LungCADLib import __version__
 from LungCADLib.errors import InputError
@@ -21,6 +21,9 @@ from LungCADLib.jobs.events import Event, Failed, Finished, Found, Progressed, S
 from LungCADLib.jobs.failures import EXIT_CODES, of_error
 from LungCADLib.progress import Progress, Step
 from LungCADLib.study import Study
+
+if TYPE_CHECKING:
+    from LungCADLib.jobs.request import Request
 
 PROGRESS_EVERY_S = 0.1
 """Steps of one stage that follow each other faster are not told."""
@@ -108,29 +111,40 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(args: argparse.Namespace, voice: Voice) -> Path:
-    from LungCADLib.compute import choose_device
     from LungCADLib.jobs.output import check_folder
-    from LungCADLib.jobs.request import Request
+    from LungCADLib.jobs.request import Request, read_request
+
+    request = read_request(_text(args.request))
+    check_folder(request.out, force=False)
+    if isinstance(request, Request):
+        _analyze(request, args.found, voice)
+    else:
+        from LungCADLib.jobs.question import answer
+
+        answer(request, Progress(report=voice.step, shares={"explain": 1}))
+    return request.out.absolute()
+
+
+def _analyze(request: "Request", parts: Path | None, voice: Voice) -> None:
+    from LungCADLib.compute import choose_device
     from LungCADLib.jobs.run import run
     from LungCADLib.pipeline import SHARES
 
-    request = Request.from_json(_text(args.request))
-    check_folder(request.out, force=False)
     if request.settings.device in ("cuda", "mps"):
         choose_device(request.settings.device)
 
     def found(study: Study) -> None:
         from LungCADLib.jobs.found import write_found
 
-        what = "nodules" if (args.found / "lungs").exists() else "lungs"
-        write_found(study, args.found / what)
-        voice.say(Found(what, args.found.absolute() / what))  # type: ignore[arg-type]
+        assert parts is not None
+        what = "nodules" if (parts / "lungs").exists() else "lungs"
+        write_found(study, parts / what)
+        voice.say(Found(what, parts.absolute() / what))  # type: ignore[arg-type]
 
     progress = Progress(report=voice.step, shares=SHARES)
-    if args.found is not None:
+    if parts is not None:
         progress.found = found
     run(request, progress)
-    return request.out.absolute()
 
 
 def _text(request: str) -> bytes:
