@@ -82,6 +82,21 @@ def test_a_member_sees_nothing_of_its_fold(candidates, tmp_path, monkeypatch):
     assert not (taught[0].folds == 3).any()
 
 
+def test_a_member_that_is_taught_on_starts_where_it_was_in_one_round_at_a_lower_rate(candidates, tmp_path, monkeypatch):
+    before = reduction.train_member(candidates, 0, tmp_path / "before", 2, seed=1)
+    started, train = [], reduction.train
+
+    def note(recipe, folder, *more):
+        started.append((bits(recipe.network()), recipe.learning_rate, recipe.steps, folder.name))
+        return train(recipe, folder, *more)
+
+    monkeypatch.setattr(reduction, "train", note)
+    after = reduction.train_member(candidates, 0, tmp_path / "after", 2, seed=1, before=before.state_dict())
+    assert started == [(bits(before), reduction.FURTHER_RATE, 2, "2")]
+    assert bits(after) != bits(before)
+    assert reduction.is_finished(tmp_path / "after", 2, further=True)
+
+
 def test_the_command_writes_five_members_once_all_are_trained(candidates, tmp_path, capsys):
     runs = tmp_path / "runs"
     runs.mkdir()

@@ -1,4 +1,7 @@
-"""`lungcad train reduction`: teaches the network that tells nodules from other candidates, one member per fold."""
+"""`lungcad train reduction`: teaches the network that tells nodules from other candidates, one member per fold.
+
+With `--further` the packaged members are taught on, each with the candidates that it has learned from before.
+"""
 
 import argparse
 import json
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from LungCADLib.compute import choose_device, predict
 from LungCADLib.detection.features import NAMES
 from LungCADLib.detection.reduction import BUDGET, NAME
-from LungCADLib.detection.reduction_network import WIDTHS
+from LungCADLib.detection.reduction_network import WIDTHS, reduction_network
 from LungCADLib.detection.views import SIDE
 from LungCADLib.resources import resource
 from LungCADLib.training.candidates import KINDS, STORED_SIDE, Candidates, ground_candidates
@@ -22,9 +25,9 @@ from LungCADLib.training.insertions import box_nodules, inserted_candidates, sta
 from LungCADLib.training.members import add_training_arguments
 from LungCADLib.training.nodule_sets import read_vois
 from LungCADLib.training.phantom_grounds import phantom_grounds
-from LungCADLib.training.reduction_recipe import Scaling, recipe
+from LungCADLib.training.reduction_recipe import FURTHER_RATE, RATE, Scaling, recipe
 from LungCADLib.training.trainer import CHECKPOINT, train
-from LungCADLib.weights import write_members
+from LungCADLib.weights import State, bundled_members, write_members
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +48,9 @@ OPERATING_LOG_ODDS = 1.9
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
     add_training_arguments(parser, NAME, STEPS)
+    parser.add_argument(
+        "--further", action="store_true", help="start from the packaged members, at a lower rate, instead of anew"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
     with console.status("candidates") as status:
         candidates = kept_candidates(args.runs / f"candidates-{args.seed}.npz", args.data, args.seed, status.update)
     device = choose_device(args.device)
+    before, steps_before = _before() if args.further else ((None,) * FOLDS, [])
+
+    def member(k: int, done: Callable[[int], None] = lambda steps: None) -> "nn.Module":
+        folder = args.runs / f"fold-{k}"
+        return train_member(candidates, k, folder, args.steps, args.seed, device, done, before[k])
+
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"Training {NAME}", total=args.steps * len(args.folds))
@@ -64,21 +76,27 @@ def run(args: argparse.Namespace) -> int:
             def done(steps: int, before: int = turn * args.steps) -> None:
                 bars.update(bar, completed=before + steps)
 
-            train_member(candidates, fold, args.runs / f"fold-{fold}", args.steps, args.seed, device, done)
-    missing = [k for k in range(FOLDS) if not is_finished(args.runs / f"fold-{k}", args.steps)]
+            member(fold, done)
+    missing = [k for k in range(FOLDS) if not is_finished(args.runs / f"fold-{k}", args.steps, args.further)]
     if missing:
         names = " ".join(map(str, missing))
         console.print(f"Trained; {NAME}.safetensors will be written when these are too: --folds {names}")
         return 0
-    members = [
-        train_member(candidates, k, args.runs / f"fold-{k}", args.steps, args.seed, device) for k in range(FOLDS)
-    ]
+    members = [member(k) for k in range(FOLDS)]
     description = describe_members(candidates, members, args.seed, args.steps, device)
+    description["training"]["steps_before"] = steps_before
     console.print(json.dumps(description["training"]))
     path = args.out / f"{NAME}.safetensors"
     write_members(path, [member.state_dict() for member in members], description)
     console.print(f"{path}; test it with `lungcad evaluate detection`.")
     return 0
+
+
+def _before() -> tuple[tuple[State, ...], list[int]]:
+    """The packaged members, and how many batches each has learned from, run by run."""
+    members, description = bundled_members(NAME)
+    training = description["training"]
+    return members, [*training.get("steps_before", []), training["steps"]]
 
 
 def folds() -> dict[str, int]:
@@ -135,37 +153,42 @@ def train_member(
     seed: int,
     device: str = "cpu",
     done: Callable[[int], None] = lambda steps: None,
+    before: State | None = None,
 ) -> "nn.Module":
     """The member that sees nothing of a fold's patients.
 
-    It learns in two rounds; in the second, what is no nodule is drawn by what the first round made of it.
+    It learns in two rounds; in the second, what is no nodule is drawn by what the first round made of it. One that has
+    learned `before` has its first round behind it.
     """
     mine = candidates.take(~(candidates.folds == fold).any(axis=1))
     scaling = scaling_of(candidates)
-    half = steps // 2
-    settings = {"fold": fold}
-    first = train(
-        recipe(mine, scaling, mine.hardness, half, settings=settings),
-        folder / "1",
-        seed + 10 * fold,
-        device,
-        lambda at, of: done(at),
-    )
+    half = _first_round(steps, before is not None)
+    settings = {"fold": fold, "further": before is not None}
+    first = reduction_network()
+    if before is not None:
+        first.load_state_dict(before)
+    else:
+        anew = recipe(mine, scaling, mine.hardness, half, settings=settings)
+        first = train(anew, folder / "1", seed + 10 * fold, device, lambda at, of: done(at))
     hardness = mine.hardness
-    if not is_finished(folder, steps):
+    if not is_finished(folder, steps, before is not None):
         hardness = (1 / (1 + np.exp(-log_odds(first, mine, scaling, device)))).astype(np.float32)
-    again = recipe(mine, scaling, hardness, steps - half, first.state_dict(), settings)
+    rate = RATE if before is None else FURTHER_RATE
+    again = recipe(mine, scaling, hardness, steps - half, first.state_dict(), settings, rate)
     return train(again, folder / "2", seed + 10 * fold + 1, device, lambda at, of: done(half + at))
 
 
-def is_finished(folder: Path, steps: int) -> bool:
-    """Whether a member's second round is done."""
+def is_finished(folder: Path, steps: int, further: bool = False) -> bool:
+    """Whether a member's last round is done."""
     import torch
 
-    path = folder / "2" / CHECKPOINT
-    return path.is_file() and bool(
-        torch.load(path, map_location="cpu", weights_only=True)["done"] == steps - steps // 2
-    )
+    path, wanted = folder / "2" / CHECKPOINT, steps - _first_round(steps, further)
+    return path.is_file() and bool(torch.load(path, map_location="cpu", weights_only=True)["done"] == wanted)
+
+
+def _first_round(steps: int, further: bool) -> int:
+    """So many of the batches are of a member's first round."""
+    return 0 if further else steps // 2
 
 
 def scaling_of(candidates: Candidates) -> Scaling:

@@ -27,8 +27,14 @@ EASY = 0.03
 SMOOTHED = 0.02
 """The truth is taken for 0.02 and 0.98: some marks of readers are wrong."""
 
-OFFSET_HU, GAIN, NOISE_HU = 20.0, 0.05, 30.0
-BLURRED_SHARE, CUT_SHARE = 0.2, 0.4
+RATE, FURTHER_RATE = 2e-3, 1e-3
+"""Highest learning rate, and of members that are taught on."""
+
+OFFSET_HU, GAIN, NOISE_HU = 20.0, 0.05, 60.0
+BLURRED_SHARE, SHARPENED_SHARE, CUT_SHARE = 0.2, 0.2, 0.4
+SHARPER = 1.5
+"""At most so many times what blurring takes away is added by sharpening, as sharp kernels do."""
+
 CUT_FROM = 5
 """A cut leaves at least so many voxels from the middle; crops and slabs end somewhere, and that must mean nothing."""
 
@@ -55,6 +61,7 @@ def recipe(
     steps: int,
     first: "Mapping[str, Tensor] | None" = None,
     settings: Mapping[str, Any] | None = None,
+    rate: float = RATE,
 ) -> Recipe:
     """Train on some candidates.
 
@@ -72,6 +79,8 @@ def recipe(
         Weights to start from; None starts anew.
     settings
         Of the run, for its checkpoint.
+    rate
+        The highest learning rate.
     """
     groups = _groups(candidates, hardness)
 
@@ -89,7 +98,7 @@ def recipe(
         views = np.stack([altered(candidates.views[row], rng) for row in rows])
         return views, numbers, candidates.nodule[rows]
 
-    return Recipe(network, batch, _loss, steps, settings=settings, averaged_over=AVERAGED_OVER)
+    return Recipe(network, batch, _loss, steps, rate, settings=settings, averaged_over=AVERAGED_OVER)
 
 
 def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -103,7 +112,7 @@ def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     middle = (views.shape[-1] - SIDE) // 2
     cut = (int(rng.integers(3)), rng.random() < 0.5, int(rng.integers(CUT_FROM, SIDE // 2)))
     is_cut = rng.random() < CUT_SHARE
-    blurred = rng.random() < BLURRED_SHARE
+    kernel, sharper = rng.random(), SHARPER * rng.random()
     gain, offset = 1 + GAIN * rng.standard_normal(), OFFSET_HU / HU_PER_GRAY * rng.standard_normal()
     noise = NOISE_HU / HU_PER_GRAY * rng.random() * (rng.random() < 0.5)
     for scale, view in enumerate(views):
@@ -111,9 +120,10 @@ def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         z, y, x = start if scale == 0 else middle + (start - middle) // 2
         part = view[z : z + SIDE, y : y + SIDE, x : x + SIDE]
         gray = part.astype(np.float32)
-        if blurred:
-            for axis in range(3):
-                gray = (2 * gray + np.roll(gray, 1, axis) + np.roll(gray, -1, axis)) / 4
+        if kernel < BLURRED_SHARE:
+            gray = _smooth(gray)
+        elif kernel < BLURRED_SHARE + SHARPENED_SHARE:
+            gray = gray + sharper * (gray - _smooth(gray))
         gray = (gray - 24) * gain + 24 + offset
         if noise:
             gray += noise / (1 + scale) * rng.standard_normal(gray.shape, np.float32)
@@ -126,6 +136,12 @@ def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
             _cut(gray := gray.copy(), *cut, scale=scale)
         out.append(gray)
     return np.stack(out)
+
+
+def _smooth(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    for axis in range(3):
+        gray = (2 * gray + np.roll(gray, 1, axis) + np.roll(gray, -1, axis)) / 4
+    return gray
 
 
 def _cut(gray: NDArray[np.uint8], axis: int, upper: bool, kept: int, scale: int) -> None:
