@@ -174,12 +174,13 @@ class Scan:
         """The sub-box as a scan of its own (a view, not a copy)."""
         return replace(self, hu=self.hu[box], geometry=self.geometry.crop(box))
 
-    def resampled(self, spacing_mm: float) -> "Scan":
-        """The scan on a cubic grid of the given spacing, linear, smoothed first along axes that get coarser."""
+    def resampled(self, spacing_mm: float | tuple[float, float, float]) -> "Scan":
+        """The scan on a grid of that spacing (for all axes, or (z, y, x)), linear, smoothed where it gets coarser."""
         from scipy import ndimage
 
-        geometry = self.geometry.resampled((spacing_mm,) * 3)
-        sigma = [0.5 * np.sqrt(max((spacing_mm / old) ** 2 - 1, 0)) for old in self.spacing]
+        z, y, x = (float(mm) for mm in np.broadcast_to(spacing_mm, 3))
+        geometry = self.geometry.resampled((z, y, x))
+        sigma = [0.5 * np.sqrt(max((new / old) ** 2 - 1, 0)) for new, old in zip((z, y, x), self.spacing, strict=True)]
         hu = self.hu
         for axis, s in enumerate(sigma):
             if s > 0.2:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from LungCADLib.compute import choose_device, predict
 from LungCADLib.detection.blob_detector import as_candidates, score_model
-from LungCADLib.detection.blobs import find_blobs, lung_grid
+from LungCADLib.detection.blobs import Blobs, LungGrid, find_blobs, lung_grid
 from LungCADLib.detection.features import describe
 from LungCADLib.detection.reduction_network import reduction_network
 from LungCADLib.detection.views import pyramid, views
@@ -116,10 +116,17 @@ def detect_with(model: ReductionModel, scan: Scan, lungs: Lungs, progress: Progr
     numbers = describe(grid, blobs)
     best = np.argsort(-score_model().predict(numbers), kind="stable")[:LOOKED_AT]
     blobs, numbers = blobs.take(best), numbers[best]
-    looked = views(pyramid(grid.hu), blobs.index, np.sqrt(3) * blobs.sigma_mm)
     progress.update(0.7)
-    log_odds = model.log_odds(looked, numbers, model.members_for(scan.header.patient_id))
-    return as_candidates(grid, blobs, 1 / (1 + np.exp(-np.clip(log_odds, -30, 30))))
+    return as_candidates(grid, blobs, scored(model, grid, blobs, numbers, scan.header.patient_id))
+
+
+def scored(
+    model: ReductionModel, grid: LungGrid, blobs: Blobs, numbers: NDArray[np.float64], patient: str | None
+) -> NDArray[np.float64]:
+    """(n,) how likely each blob of a grid, with its numbers (n, f), is a nodule, by the members that may say so."""
+    looked = views(pyramid(grid.hu), blobs.index, np.sqrt(3) * blobs.sigma_mm)
+    log_odds = model.log_odds(looked, numbers, model.members_for(patient))
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))), np.float64)
 
 
 @cache

@@ -61,39 +61,73 @@ def train_members(
         0 for the shell.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from LungCADLib.weights import write_members
 
     device = choose_device(args.device)
     fold_of = fold_of_patient()
     recipes = [recipe({p for p, fold in fold_of.items() if fold == k}) for k in range(FOLDS)]
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
-    def member(k: int, step_done: Callable[[int, int], None] = lambda done, of: None) -> Any:
-        return train(recipes[k], args.runs / f"fold-{k}", args.seed + k, device, step_done)
+    def member(k: int, done: Callable[[int], None]) -> Any:
+        return train(recipes[k], args.runs / f"fold-{k}", args.seed + k, device, lambda at, of: done(at))
 
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"Training {name}", total=args.steps * len(args.folds))
-        for turn, k in enumerate(args.folds):
-            member(k, lambda done, of, turn=turn: progress.update(task, completed=turn * of + done))  # type: ignore[misc]
-    missing = [k for k in range(FOLDS) if not _finished(args.runs / f"fold-{k}", args.steps)]
-    out = Console(highlight=False, soft_wrap=True)
-    if missing:
-        rest = " ".join(map(str, missing))
-        out.print(f"Trained; {name}.safetensors will be written when these are too: --folds {rest}")
+    members = train_folds(name, args, member, lambda k: is_finished(args.runs / f"fold-{k}", args.steps))
+    if members is None:
         return 0
     path = args.out / f"{name}.safetensors"
-    members = [member(k) for k in range(FOLDS)]
     said = {**description, "seed": args.seed, "steps": args.steps, **learned(members)}
     write_members(path, [one.state_dict() for one in members], said)
+    out = Console(highlight=False, soft_wrap=True)
     out.print(f"{path}: {FOLDS} networks, {path.stat().st_size / 1e6:.1f} MB; test it with `lungcad evaluate {name}`.")
     return 0
 
 
-def _finished(folder: Path, steps: int) -> bool:
+def train_folds(
+    name: str,
+    args: argparse.Namespace,
+    member: "Callable[[int, Callable[[int], None]], nn.Module]",
+    finished: Callable[[int], bool],
+) -> "list[nn.Module] | None":
+    """Train the folds asked for, with a bar that says how long it takes.
+
+    Parameters
+    ----------
+    name
+        Of the network.
+    args
+        What `add_training_arguments` offers.
+    member
+        Trains a fold, or goes on, and tells how many of its steps are done; what is finished is only read.
+    finished
+        Whether a fold is.
+
+    Returns
+    -------
+    list[nn.Module] or None
+        All five; None where some are missing, after saying which.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"Training {name}", total=args.steps * len(args.folds))
+        for turn, k in enumerate(args.folds):
+            before = turn * args.steps
+            member(k, lambda done, before=before: progress.update(task, completed=before + done))  # type: ignore[misc]
+    missing = [k for k in range(FOLDS) if not finished(k)]
+    if missing:
+        rest = " ".join(map(str, missing))
+        out = Console(highlight=False, soft_wrap=True)
+        out.print(f"Trained; {name}.safetensors will be written when these are too: --folds {rest}")
+        return None
+    return [member(k, lambda done: None) for k in range(FOLDS)]
+
+
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether the run in a folder has done all its steps."""
     import torch
 
     path = folder / CHECKPOINT
-    return path.is_file() and torch.load(path, map_location="cpu", weights_only=True)["done"] == steps
+    return path.is_file() and bool(torch.load(path, map_location="cpu", weights_only=True)["done"] == steps)

@@ -1,0 +1,177 @@
+"""What the slice U-Net sees in a scan: the lungs' slices at 1 mm, each pixel's probability, merged to candidates."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from LungCADLib.compute import choose_device, predict
+from LungCADLib.detection.merging import Chain, SlicePart, distance_merging, slice_components, z_merging
+from LungCADLib.detection.slice_unet import multiple, slice_unet
+from LungCADLib.scan import AIR_HU, Geometry, Scan
+from LungCADLib.settings import Device
+
+if TYPE_CHECKING:
+    from LungCADLib.weights import State
+
+PIXEL_MM = 1.0
+
+LEAST_SLICE_MM = 1.25
+"""Slices that lie nearer to each other are averaged to at least this: a nodule of 4 mm still has three of them."""
+
+MARGIN_MM = 24.0
+"""Of what is shown around the lungs: as far as the network's answer depends on."""
+
+AT_ONCE = 8
+"""Slices that are read in one frame, as small as their lungs allow."""
+
+TOGETHER = 2
+"""Members that read each slice of a patient whom none has seen: slices take the five in turn, two at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """The lungs' box of a scan, slice by slice.
+
+    Attributes
+    ----------
+    hu
+        int16 (z, y, x) with pixels of `PIXEL_MM`.
+    region
+        bool (z, y, x): the lungs.
+    geometry
+        The grid.
+    """
+
+    hu: NDArray[np.int16]
+    region: NDArray[np.bool_]
+    geometry: Geometry
+
+    @property
+    def slice_mm(self) -> float:
+        return self.geometry.spacing[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """What was seen after each step: parts of slices, parts merged by distance, candidates."""
+
+    parts: list[SlicePart]
+    near: list[SlicePart]
+    chains: list[Chain]
+
+
+class SliceReader:
+    """The members that read slices.
+
+    Parameters
+    ----------
+    members
+        State dicts of `slice_unet`, member k without the patients of fold k.
+    description
+        `widths`; `folds`: the fold of each patient who was learned from.
+    device
+        Where the networks are to run.
+    """
+
+    def __init__(self, members: "Sequence[State]", description: dict[str, Any], device: Device = "cpu") -> None:
+        self.device = device
+        self.description = description
+        self.networks = []
+        for state in members:
+            network = slice_unet(tuple(description["widths"]))
+            network.load_state_dict(state)
+            self.networks.append(network.eval())
+
+    def probabilities(
+        self, slices: Slices, patient: str | None, done: Callable[[float], None] = lambda share: None
+    ) -> NDArray[np.float16]:
+        """(z, y, x) for each pixel how likely it is of a nodule; 0 outside the lungs.
+
+        A patient who was learned from is read by the member that has not seen the patient; of anyone else each slice is
+        read by two, and the next one by two others, so that the slices of a nodule are read by most of the five.
+
+        Parameters
+        ----------
+        slices
+            Of the scan.
+        patient
+            Whose scan it is, if known.
+        done
+            Told which share is done, 0 to 1.
+        """
+        own = self.description["folds"].get(patient)
+        out = np.zeros(slices.hu.shape, np.float16)
+        for first in range(0, len(slices.hu), AT_ONCE):
+            chunk = slice(first, first + AT_ONCE)
+            frame = _frame(slices.region[chunk], multiple(self.description["widths"]))
+            if frame is not None:
+                numbers = np.arange(first, min(first + AT_ONCE, len(slices.hu)))
+                out[chunk] = self._read(slices.hu[chunk], frame, numbers, own) * slices.region[chunk]
+            done(min(first + AT_ONCE, len(slices.hu)) / len(slices.hu))
+        return out
+
+    def _read(
+        self, hu: NDArray[np.int16], frame: tuple[slice, slice], numbers: NDArray, own: int | None
+    ) -> NDArray[np.float32]:
+        """Probabilities (n, y, x) of some slices, 0 outside a frame that may reach beyond them."""
+        import torch
+
+        inner = tuple(slice(max(s.start, 0), min(s.stop, n)) for s, n in zip(frame, hu.shape[1:], strict=True))
+        beyond = [(i.start - s.start, s.stop - i.stop) for s, i in zip(frame, inner, strict=True)]
+        shown = torch.from_numpy(np.pad(hu[:, *inner], [(0, 0), *beyond], constant_values=AIR_HU))
+        members = len(self.networks)
+        turns = [[own] * len(numbers)] if own is not None else [(numbers + k) % members for k in range(TOGETHER)]
+        device = choose_device(self.device)
+        total = np.zeros(shown.shape, np.float32)
+        for turn in turns:
+            for k in sorted({int(member) for member in turn}):
+                mine = np.flatnonzero(np.asarray(turn) == k)
+                total[mine] += torch.sigmoid(predict(self.networks[k], shown[mine], device)).numpy() / len(turns)
+        out = np.zeros(hu.shape, np.float32)
+        seen = (slice(b[0], b[0] + i.stop - i.start) for b, i in zip(beyond, inner, strict=True))
+        out[:, *inner] = total[:, *seen]
+        return out
+
+
+def lung_slices(scan: Scan, region: NDArray[np.bool_]) -> Slices:
+    """The slices around `region` (bool, on the scan's grid), pixels of 1 mm; thin slices in groups."""
+    pad = np.ceil(np.array([0.0, MARGIN_MM, MARGIN_MM]) / np.array(scan.spacing)).astype(int)
+    box = []
+    for axis in range(3):
+        found = np.flatnonzero(region.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
+        box.append(slice(max(first - int(pad[axis]), 0), min(last + int(pad[axis]) + 1, region.shape[axis])))
+    part = scan.crop((box[0], box[1], box[2]))
+    together = int(np.ceil(LEAST_SLICE_MM / scan.spacing[0] - 1e-6))
+    shown = part.resampled((together * scan.spacing[0], PIXEL_MM, PIXEL_MM))
+    inside = part.geometry.resample(region[tuple(box)].astype(np.uint8), shown.geometry, nearest=True)
+    return Slices(shown.hu, inside.astype(bool), shown.geometry)
+
+
+def merge(probability: NDArray, geometry: Geometry) -> Merged:
+    """Probabilities (z, y, x) on a grid as parts of slices, as parts merged by distance, and as candidates."""
+    pixel_mm = geometry.spacing[1:]
+    by_slice = [slice_components(one, pixel_mm, k) for k, one in enumerate(probability)]
+    near = [part for parts in by_slice for part in distance_merging(parts)]
+    return Merged([part for parts in by_slice for part in parts], near, z_merging(near, geometry.spacing[0]))
+
+
+def centers(chains: Sequence[Chain], geometry: Geometry) -> NDArray[np.float64]:
+    """(n, 3) centers of candidates in LPS mm."""
+    at = np.array([chain.center for chain in chains]).reshape(-1, 3)
+    return geometry.to_lps(at / np.array([1.0, *geometry.spacing[1:]]))
+
+
+def _frame(region: NDArray[np.bool_], step: int) -> tuple[slice, slice] | None:
+    """Rows and columns around the lungs of some slices, sides divisible by `step`; None without lungs."""
+    frame = []
+    for axis in (1, 2):
+        found = np.flatnonzero(region.any(axis=(0, 3 - axis)))
+        if not len(found):
+            return None
+        low, high = int(found[0] - MARGIN_MM / PIXEL_MM), int(found[-1] + 1 + MARGIN_MM / PIXEL_MM)
+        frame.append(slice(low, low + -(-(high - low) // step) * step))
+    return frame[0], frame[1]
