@@ -148,18 +148,18 @@ class LungCADLogic(ScriptedLoadableModuleLogic):
 
         return Session(nodes, study, slicer.app.applicationLogic().GetUserInformation().GetName() or "reader")
 
-    def has_results(self):
-        """Whether the scene holds results."""
-        from LungCADLib.scene.update import study_nodes
+    def studies(self):
+        """The results that the scene holds, the newest first."""
+        from LungCADLib.scene.update import studies
 
-        return study_nodes(slicer.mrmlScene) is not None
+        return studies(slicer.mrmlScene)[::-1]
 
-    def reopen(self):
-        """The session of the results that the scene holds."""
-        from LungCADLib.scene import read_study
-        from LungCADLib.scene.update import study_nodes
+    def reopen(self, nodes=None):
+        """The session of results that the scene holds, the newest if nobody says which."""
+        from LungCADLib.scene.nodes import study_of
 
-        return self.open(study_nodes(slicer.mrmlScene), read_study(slicer.mrmlScene))
+        nodes = nodes or self.studies()[0]
+        return self.open(nodes, study_of(nodes.text))
 
 
 class LungCADTest(ScriptedLoadableModuleTest):

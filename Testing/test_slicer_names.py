@@ -52,7 +52,7 @@ SOURCES: dict[str, tuple[str, int, int]] = {
 OBJECTS = {"slicer.app", "slicer.mrmlScene", "slicer.modules", "slicer.modules.pytorchutils"}
 MODULES = {name.rpartition(".")[0] for name in SOURCES if name.count(".") > 1} - {"slicer.app"}
 # Qt's enums are not in the dump; these ran in the application or stand in Qt 5.15's and Qt 6's qnamespace.h.
-ENUMS = {"qt.Qt.UserRole", "qt.Qt.DisplayRole", "qt.Qt.AlignRight", "qt.Qt.AlignVCenter"}
+ENUMS = {"qt.Qt.UserRole", "qt.Qt.DisplayRole", "qt.Qt.ToolTipRole", "qt.Qt.AlignRight", "qt.Qt.AlignVCenter"}
 
 
 def dotted(node: ast.AST) -> str | None:

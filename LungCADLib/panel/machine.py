@@ -6,24 +6,40 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from LungCADLib.engines import AUTO
 from LungCADLib.panel.parameters import Choices
+from LungCADLib.settings import Settings
+
+_DEFAULTS = Settings()
 
 
 def engines() -> dict[str, Choices]:
-    """The names of the engines by parameter. Imports the stages, so not before somebody wants to choose."""
+    """The engines by parameter, each in the first sentence of what it says of itself.
+
+    Imports the stages, so not before somebody wants to choose; the engines import PyTorch only when they run.
+    """
     from LungCADLib import detection, lungs, malignancy, nodules
 
-    registries = {"lung_engine": lungs, "detector": detection, "outliner": nodules, "malignancy": malignancy}
-    found = {}
+    registries: dict[str, Any] = {
+        "lung_engine": lungs, "detector": detection, "outliner": nodules, "malignancy": malignancy
+    }  # fmt: skip
+    found: dict[str, Choices] = {}
     for parameter, stage in registries.items():
-        names = tuple((name, name.replace("-", " ")) for name in stage.ENGINES)  # type: ignore[attr-defined]
-        # The road picks the best that is installed for all but the lungs.
-        found[parameter] = names if stage is lungs else ((AUTO, _("automatic")), *names)
+        names = tuple((name, name.replace("-", " "), about(engine)) for name, engine in stage.ENGINES.items())
+        if getattr(_DEFAULTS, parameter) == AUTO:
+            network = _("The network where PyTorch is installed, and what needs no PyTorch where it is not.")
+            names = ((AUTO, _("automatic"), network), *names)
+        found[parameter] = names
     return found
+
+
+def about(engine: Any) -> str:
+    """The first paragraph of an engine's description, on one line."""
+    return " ".join((engine.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def devices(gpu_free: str | None) -> Choices:

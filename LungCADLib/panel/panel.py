@@ -11,6 +11,7 @@ from LungCADLib.panel.output import OutputSection
 from LungCADLib.panel.parameters import Parameters
 from LungCADLib.panel.results import ResultsSection
 from LungCADLib.panel.setup import SetupSection
+from LungCADLib.scene.earlier import label, show_alone
 
 TICK_MS = 100
 _STEPS = 1000
@@ -24,7 +25,7 @@ class Panel:
     widget
         The widget loaded from `LungCAD.ui`.
     logic
-        A `LungCADLogic`: `start`, `session`, `reopen`.
+        A `LungCADLogic`: `start`, `open`, `studies`, `reopen`.
     """
 
     def __init__(self, widget: Any, logic: Any) -> None:
@@ -42,6 +43,7 @@ class Panel:
         self.ui.applyButton.connect("clicked()", self._apply)
         self.ui.cancelButton.connect("clicked()", self._cancel)
         self.ui.reopenButton.connect("clicked()", self._reopen)
+        self.ui.studyBox.connect("activated(int)", self._reopen_chosen)
         self.ui.logBox.connect("toggled(bool)", self._show_log)
 
     def bind(self, parameters: Parameters | None) -> None:
@@ -58,10 +60,12 @@ class Panel:
         self.ui.applyButton.toolTip = refusal or _("Finds, outlines, measures and rates the nodules of this CT.")
         self.ui.cancelButton.enabled = running
         self.ui.inputSection.enabled = not running
-        self.ui.reopenButton.enabled = not running and self._logic.has_results()
+        self._offer_studies(running)
 
     def show_session(self, session: Any) -> None:
         """Show results, or none."""
+        if session is not None:
+            show_alone(session.nodes)
         self.results.show(session)
         self._show_output()
         self.refresh()
@@ -76,7 +80,7 @@ class Panel:
     def reopen_quietly(self) -> None:
         """Show the results a scene brought with it, if there are any."""
         shown = self.results.session
-        if self.run is None and self._logic.has_results() and not (shown and shown.alive and shown.latest):
+        if self.run is None and self._logic.studies() and not (shown and shown.alive and shown.latest):
             self._reopen()
         self.refresh()
 
@@ -137,6 +141,8 @@ class Panel:
         self._set_running(False)
         if run.failure is not None:
             self._message("" if run.failure.kind == "cancelled" else run.failure.message)
+        elif run.kept:
+            self._message(_("Your earlier review of this CT is kept, hidden: choose it under Output to see it again."))
         if run.nodes is not None:
             self.show_session(self._logic.open(run.nodes, run.study))
         elif self.results.session is None:
@@ -158,9 +164,24 @@ class Panel:
             self._shown_log = self.run.log
             self.ui.logText.plainText = self._shown_log
 
+    def _offer_studies(self, running: bool) -> None:
+        """Let the person reopen results, and choose which where the scene holds several."""
+        found, box = self._logic.studies(), self.ui.studyBox
+        self.ui.reopenButton.enabled = box.enabled = not running and bool(found)
+        box.visible = len(found) > 1
+        box.clear()
+        for nodes in found if len(found) > 1 else ():
+            box.addItem(label(nodes), nodes.text.GetID())
+            if self.results.session is not None and self.results.session.nodes.text is nodes.text:
+                box.setCurrentIndex(box.count - 1)
+
     def _reopen(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The results could not be opened."), waitCursor=True):
             self.show_session(self._logic.reopen())
+
+    def _reopen_chosen(self, index: int) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The results could not be opened."), waitCursor=True):
+            self.show_session(self._logic.reopen(self._logic.studies()[index]))
 
     def _show_output(self) -> None:
         self.output.show(self.results.session)

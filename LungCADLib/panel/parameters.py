@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import qt
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import GuiConnector, WithinRange, parameterNodeWrapper
@@ -26,8 +27,8 @@ _YES_OR_NO = (
     "high_risk",
 )
 
-Choices = tuple[tuple[str, str], ...]
-"""Values with their labels."""
+Choices = tuple[tuple[str, str] | tuple[str, str, str], ...]
+"""Values with their labels, and a tooltip where the label does not say it all."""
 
 
 @parameterNodeWrapper
@@ -79,8 +80,10 @@ class Choice(GuiConnector):
         chosen = self.read() if self._box.count else None
         self._box.blockSignals(True)
         self._box.clear()
-        for value, label in choices:
+        for index, (value, label, *tip) in enumerate(choices):
             self._box.addItem(label, value)
+            if tip:
+                self._box.setItemData(index, tip[0], qt.Qt.ToolTipRole)
         if chosen is not None:
             self.write(chosen)
         self._box.blockSignals(False)

@@ -19,12 +19,17 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 
 def nodule_pictures(scan: Scan, nodule: Nodule, outline: BoxMask | None) -> dict[str, bytes]:
     """PNG files by plane (axial, coronal, sagittal), each a square around the nodule's center in the lung window."""
-    side = max(_SIDE_DIAMETERS * nodule.long_axis_mm, _SIDE_MIN_MM)
+    side = picture_side_mm(nodule)
     pictures = {}
     for plane in get_args(Plane):
         seen = view(scan, plane, nodule.center_lps_mm, side, outline, PIXELS)
         pictures[plane] = png(_drawn(np.repeat(seen.gray[:, :, None], 3, axis=2), seen.outline))
     return pictures
+
+
+def picture_side_mm(nodule: Nodule) -> float:
+    """How much of the CT a nodule's pictures show."""
+    return max(_SIDE_DIAMETERS * nodule.long_axis_mm, _SIDE_MIN_MM)
 
 
 def _drawn(picture: NDArray[np.uint8], path: str) -> NDArray[np.uint8]:

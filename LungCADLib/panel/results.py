@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LungCADLib.panel import details
+from LungCADLib.panel.explanation import ExplanationSection
 from LungCADLib.scene import views
 from LungCADLib.study import Nodule, Study
 
@@ -77,6 +78,7 @@ class ResultsSection:
             ("placed", self._placed, 0), ("edited", self._edited, _EDIT_SETTLES_MS), ("clicked", self._show_clicked, 0),
         )}  # fmt: skip
         self._clicked = ""
+        self._explanation = ExplanationSection(ui, Path(self._folder.name))
         ui.noduleTable.connect("itemSelectionChanged()", self._selected)
         for name, slot in (
             ("accept", self._accept),
@@ -123,6 +125,7 @@ class ResultsSection:
     def close(self) -> None:
         """Let go of nodes and files."""
         self.show(None)
+        self._explanation.close()
         self._folder.cleanup()
 
     def _set_columns(self) -> None:
@@ -187,6 +190,7 @@ class ResultsSection:
         self._ui.undoButton.enabled = session is not None and session.review.can_undo
         self._ui.addButton.enabled = session is not None
         self._ui.detailsText.visible = self._ui.pictures.visible = shown
+        self._explanation.show(session, chosen)
         if session is None or chosen is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The nodule could not be shown.")):

@@ -2,30 +2,32 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import slicer
 
 from LungCADLib.errors import InputError
-from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Volume, prepare, reading_found
-from LungCADLib.scene import update, views, volumes
+from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Question, Volume, prepare, reading_found
+from LungCADLib.scene import earlier, update, views, volumes
 from LungCADLib.scene.hierarchy import place_under_study
-from LungCADLib.scene.nodes import StudyNodes, add_study
+from LungCADLib.scene.nodes import StudyNodes, adding_study
 from LungCADLib.settings import Settings
 from LungCADLib.study import Study
 
 STEP_S = 0.03
 """How long one tick goes on with small pieces of work."""
 
-StartJob = Callable[[Volume, Settings], Job]
+Steps = Generator[None, None, None]
+
+StartJob = Callable[[Volume | Question, Settings], Job]
 
 
-def start_job(volume: Volume, settings: Settings) -> Job:
+def start_job(given: Volume | Question, settings: Settings) -> Job:
     """A job in Slicer's own Python where there is one, in this one elsewhere."""
     python = shutil.which("PythonSlicer")
     return Job(
-        volume,
+        given,
         settings,
         scene=False,
         python=python,
@@ -53,6 +55,8 @@ class Run:
         Why there is no result, once the run has ended without one.
     study, nodes
         What is in the scene so far; `complete` once the nodules are there.
+    kept
+        How many earlier results of this CT stay in the scene, because a person worked on them.
 
     Raises
     ------
@@ -73,11 +77,11 @@ class Run:
         self.failure: Failed | None = None
         self.study: Study | None = None
         self.nodes: StudyNodes | None = None
-        self.complete = False
+        self.complete, self.kept = False, 0
         prepare()
         self._job = (start or start_job)(Volume(values, geometry, header), settings)
         self._job_ended = self._given_up = self._over = False
-        self._steps: list[Iterator[None]] = []
+        self._steps: list[Steps] = []
 
     @property
     def running(self) -> bool:
@@ -96,6 +100,7 @@ class Run:
 
     def close(self) -> None:
         """Stop at once and wait for the end: the application goes, or the module is reloaded."""
+        self._drop_steps()
         self._job.close()
         self._over = True
 
@@ -123,7 +128,7 @@ class Run:
                 case Finished():
                     self._job_ended = True
         if self._given_up:
-            self._steps.clear()
+            self._drop_steps()
         if self._steps:
             end = time.monotonic() + STEP_S
             while self._steps and time.monotonic() < end:
@@ -134,7 +139,7 @@ class Run:
             self._end()
         return bool(events)
 
-    def _bring(self, event: Found) -> Iterator[None]:
+    def _bring(self, event: Found) -> Steps:
         """Read one part of the result and put it into the scene, a piece per tick."""
         pieces = []
         try:
@@ -146,13 +151,19 @@ class Run:
         study = pieces[-1]
         assert study is not None
         if self.nodes is None:
-            self.nodes = add_study(self.volume.GetScene(), study, None, self.volume, place=False)
+            scene = self.volume.GetScene()
+            self.nodes = yield from adding_study(scene, study, None, self.volume, place=False)
             yield
             views.show_volume(self.volume)
         elif update.all_there(self.nodes):
             update.update_study(self.nodes, study)
         self.study, self.complete = study, event.what == "nodules"
         yield
+
+    def _drop_steps(self) -> None:
+        for step in self._steps:
+            step.close()
+        self._steps.clear()
 
     def _end(self) -> None:
         """Leave the scene in order: with the results under the CT's study, or as it was."""
@@ -162,6 +173,7 @@ class Run:
         if nodes is not None and self.study and self.complete and not self._given_up and update.all_there(nodes):
             made = [nodes.segmentation, nodes.table, nodes.centers, nodes.text]
             place_under_study(nodes.volume.GetScene(), nodes.volume, made, self.study.scan.header)
+            self.kept = earlier.give_way(nodes)
             return
         if nodes is not None:
             update.remove_study(nodes)

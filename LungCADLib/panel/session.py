@@ -4,14 +4,20 @@ from functools import cached_property
 
 import numpy as np
 
-from LungCADLib.masks import BoxMask
-from LungCADLib.panel.pictures import nodule_pictures
+from LungCADLib.jobs import Question
+from LungCADLib.jobs.request import Network
+from LungCADLib.masks import BoxMask, LungLabel, Lungs
+from LungCADLib.panel.pictures import nodule_pictures, picture_side_mm
 from LungCADLib.panel.review import Review
-from LungCADLib.scan import Scan
+from LungCADLib.scan import Box, Scan
 from LungCADLib.scene import update, views, volumes
 from LungCADLib.scene.nodes import StudyNodes
 from LungCADLib.segments import outlines
 from LungCADLib.study import Nodule, Study, Xyz
+
+QUESTION_MM, QUESTION_DIAMETERS = 60.0, 2.0
+"""So far around a nodule, and at least so many of its diameters, a network is shown the CT: more than its widest view
+needs."""
 
 
 class Session:
@@ -60,7 +66,20 @@ class Session:
 
     def pictures(self, id_: str) -> dict[str, bytes]:
         """Three orthogonal pictures of a nodule as PNG files, by plane."""
-        return nodule_pictures(self.scan, self.nodule(id_), outlines(self.study).nodules.get(id_))
+        nodule = self.nodule(id_)
+        near, box = self._near(nodule, picture_side_mm(nodule))
+        outline = outlines(self.study).nodules.get(id_)
+        return nodule_pictures(near, nodule, outline and _within(outline, box))
+
+    def question(self, id_: str, network: Network) -> Question:
+        """Where a network looked at a nodule, to be asked of a job."""
+        nodule, masks = self.nodule(id_), outlines(self.study)
+        near, box = self._near(nodule, max(QUESTION_MM, QUESTION_DIAMETERS * nodule.long_axis_mm))
+        outline = _within(masks.nodules[id_], box)
+        labels = np.ascontiguousarray(masks.lungs[box])
+        region = (labels == LungLabel.RIGHT) | (labels == LungLabel.LEFT)
+        region[outline.box] |= outline.mask
+        return Question(network, near, Lungs(labels, region, self.study.lungs), outline, nodule.center_lps_mm)
 
     def accept(self, id_: str) -> None:
         """Say that this is a nodule."""
@@ -102,6 +121,12 @@ class Session:
         self._write()
         return id_
 
+    def _near(self, nodule: Nodule, half_mm: float) -> tuple[Scan, Box]:
+        """The part of the CT around a nodule, and where it lies in the study's grid."""
+        near = volumes.scan_near(self.nodes.volume, nodule.center_lps_mm, half_mm)
+        first = np.rint(outlines(self.study).geometry.to_index(near.geometry.origin)).astype(int)
+        return near, tuple(slice(int(a), int(a) + n) for a, n in zip(first, near.hu.shape, strict=True))  # type: ignore[return-value]
+
     def _has_segment(self, id_: str) -> bool:
         return self.nodes.segmentation.GetSegmentation().GetSegment(update.NODULE_SEGMENT_PREFIX + id_) is not None
 
@@ -112,3 +137,12 @@ class Session:
 def _same(one: BoxMask, other: BoxMask) -> bool:
     a, b = one.trimmed(), other.trimmed()
     return a.start == b.start and np.array_equal(a.mask, b.mask)
+
+
+def _within(outline: BoxMask, box: Box) -> BoxMask:
+    """The part of an outline that lies in a box of its grid, on the box's own grid."""
+    low = [max(a, s.start) for a, s in zip(outline.start, box, strict=True)]
+    high = [max(min(a.stop, s.stop), lo) for a, s, lo in zip(outline.box, box, low, strict=True)]
+    part = outline.mask[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, outline.start, strict=True))]
+    start = tuple(a - s.start for a, s in zip(low, box, strict=True))
+    return BoxMask(start, part)  # type: ignore[arg-type]

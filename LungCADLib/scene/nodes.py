@@ -1,6 +1,7 @@
 """A study as MRML nodes, and back. Positions turn from LPS to RAS here and nowhere else."""
 
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,25 +78,56 @@ def add_study(scene: Any, study: Study, scan: Scan | None, volume: Any = None, *
     InputError
         If the study carries no masks; nothing is added then.
     """
+    steps = adding_study(scene, study, scan, volume, place=place)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            nodes: StudyNodes = end.value
+            return nodes
+
+
+def adding_study(
+    scene: Any, study: Study, scan: Scan | None, volume: Any = None, *, place: bool = True
+) -> Generator[None, None, StudyNodes]:
+    """`add_study` a piece at a time, for a caller with other things to do between.
+
+    Given up half-way (the generator closed), it takes what it had added out again.
+    """
     table_of_segments, layers = segments(study)
-    if volume is None:
-        assert scan is not None
-        volume = add_volume(scene, scan)
-    nodes = StudyNodes(
-        volume,
-        _add_segmentation(scene, table_of_segments, layers, outlines(study).geometry, volume),
-        _add_table(scene, study.nodules),
-        _add_centers(scene, study.nodules),
-        _add_text(scene, study),
-    )
-    for node in (nodes.segmentation, nodes.centers):
+    yield
+    images = []
+    for layer in layers:
+        images.append(_oriented_image(layer, outlines(study).geometry))
+        yield
+    made: list[Any] = []
+    try:
+        if volume is None:
+            assert scan is not None
+            volume = add_volume(scene, scan)
+            made.append(volume)
+            yield
+        for make in (
+            lambda: _add_segmentation(scene, volume, table_of_segments, images),
+            lambda: _add_table(scene, study.nodules),
+            lambda: _add_centers(scene, study.nodules),
+            lambda: _add_text(scene, study),
+        ):
+            made.append(make())
+            yield
+    except BaseException:
+        for node in made:
+            if node.GetScene() is not None:
+                node.GetScene().RemoveNode(node)
+        raise
+    segmentation, table, centers, text = made[-4:]
+    nodes = StudyNodes(volume, segmentation, table, centers, text)
+    for node in (segmentation, centers):
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     for role in ("volume", "segmentation", "table", "centers"):
-        nodes.text.SetNodeReferenceID(role, getattr(nodes, role).GetID())
+        text.SetNodeReferenceID(role, getattr(nodes, role).GetID())
     if place:
-        place_under_study(
-            scene, volume, [nodes.segmentation, nodes.table, nodes.centers, nodes.text], study.scan.header
-        )
+        place_under_study(scene, volume, [segmentation, table, centers, text], study.scan.header)
     return nodes
 
 
@@ -107,9 +139,14 @@ def read_study(scene: Any) -> Study:
     InputError
         If the scene holds no study, or its segmentation was moved onto another grid.
     """
-    text = study_text(scene)
-    if text is None:
+    texts = study_texts(scene)
+    if not texts:
         raise InputError("This scene holds no LungCAD study; analyze the scan first.")
+    return study_of(texts[-1])
+
+
+def study_of(text: Any) -> Study:
+    """The study a text node holds, with the masks its segmentation has now."""
     study = Study.from_json(text.GetText())
     segmentation = text.GetNodeReference("segmentation")
     if segmentation is not None:
@@ -117,11 +154,11 @@ def read_study(scene: Any) -> Study:
     return study
 
 
-def study_text(scene: Any) -> Any:
-    """The text node of the study a scene holds (the one added last), or None."""
+def study_texts(scene: Any) -> list[Any]:
+    """The text nodes of the studies a scene holds, the one added last at the end."""
     count = scene.GetNumberOfNodesByClass("vtkMRMLTextNode")
     texts = [scene.GetNthNodeByClass(index, "vtkMRMLTextNode") for index in range(count)]
-    return next((text for text in reversed(texts) if text.GetAttribute(STUDY_ATTRIBUTE)), None)
+    return [text for text in texts if text.GetAttribute(STUDY_ATTRIBUTE)]
 
 
 def ijk_to_ras(geometry: Geometry) -> NDArray[np.float64]:
@@ -130,6 +167,11 @@ def ijk_to_ras(geometry: Geometry) -> NDArray[np.float64]:
     matrix[:3, :3] = np.asarray(geometry.direction) * np.array(geometry.spacing[::-1])
     matrix[:3, 3] = geometry.origin
     return LPS_TO_RAS @ matrix
+
+
+def set_geometry(volume: Any, geometry: Geometry) -> None:
+    """Give a volume node a grid."""
+    volume.SetIJKToRASMatrix(_vtk_matrix(ijk_to_ras(geometry)))
 
 
 def to_ras(lps: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -151,7 +193,7 @@ def add_volume(scene: Any, scan: Scan) -> Any:
     image = vtkImageData()
     image.SetDimensions(scan.hu.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(scan.hu.ravel(), deep=True))
-    volume.SetIJKToRASMatrix(_vtk_matrix(ijk_to_ras(scan.geometry)))
+    set_geometry(volume, scan.geometry)
     # The window is set before the voxels arrive, or the display node searches them all for one of its own.
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
@@ -161,7 +203,7 @@ def add_volume(scene: Any, scan: Scan) -> Any:
     return volume
 
 
-def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geometry: Geometry, volume: Any) -> Any:
+def _add_segmentation(scene: Any, volume: Any, table: list[Segment], images: list[Any]) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} LungCAD")
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
@@ -170,14 +212,17 @@ def _add_segmentation(scene: Any, table: list[Segment], layers: list[Layer], geo
     node.AddDefaultStorageNode()
     node.GetStorageNode().SetCropToMinimumExtent(True)
     node.GetSegmentation().SetSourceRepresentationName(LABELMAP)
-    fill_segmentation(node, table, layers, geometry)
+    _fill_segmentation(node, table, images)
     return node
 
 
 def fill_segmentation(node: Any, table: list[Segment], layers: list[Layer], geometry: Geometry) -> None:
     """Add segments to a segmentation node."""
+    _fill_segmentation(node, table, [_oriented_image(layer, geometry) for layer in layers])
+
+
+def _fill_segmentation(node: Any, table: list[Segment], images: list[Any]) -> None:
     segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
-    images = [_oriented_image(layer, geometry) for layer in layers]
     for entry in table:
         segment = slicer.vtkSegment()
         segment.SetName(entry.name)

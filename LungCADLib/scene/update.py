@@ -12,7 +12,7 @@ from LungCADLib.scene.nodes import (
     fill_table,
     read_mask,
     study_geometry,
-    study_text,
+    study_texts,
 )
 from LungCADLib.segments import NODULE_SEGMENT_PREFIX, nodule_segments, outlines
 from LungCADLib.study import Study
@@ -20,13 +20,17 @@ from LungCADLib.study import Study
 _ROLES = ("volume", "segmentation", "table", "centers")
 
 
+def studies(scene: Any) -> list[StudyNodes]:
+    """The nodes of every study a scene holds whole, the one added last at the end."""
+    found = [
+        ({role: text.GetNodeReference(role) for role in _ROLES}, text) for text in study_texts(scene)
+    ]  # fmt: skip
+    return [StudyNodes(text=text, **nodes) for nodes, text in found if None not in nodes.values()]
+
+
 def study_nodes(scene: Any) -> StudyNodes | None:
-    """The nodes of the study a scene holds; None where it holds none, or one of them was deleted."""
-    text = study_text(scene)
-    if text is None:
-        return None
-    nodes = {role: text.GetNodeReference(role) for role in _ROLES}
-    return None if None in nodes.values() else StudyNodes(text=text, **nodes)
+    """The nodes of the study added last; None where a scene holds none that is whole."""
+    return next(reversed(studies(scene)), None)
 
 
 def all_there(nodes: StudyNodes) -> bool:
@@ -76,9 +80,23 @@ def outline_in_scene(nodes: StudyNodes, study: Study, nodule: str) -> BoxMask | 
 def remove_study(nodes: StudyNodes) -> None:
     """Take a study's nodes out of their scene again; the volume stays."""
     for node in (nodes.text, nodes.centers, nodes.table, nodes.segmentation):
-        scene = node.GetScene()
-        if scene is not None:
-            scene.RemoveNode(node)
+        remove(node)
+
+
+def remove(node: Any) -> None:
+    """Take a node out of its scene, if it is in one, with the nodes that only say how to show and store it."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    more = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        more += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        more += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for each in more:
+        if each is not None and each.GetScene() is not None:
+            scene.RemoveNode(each)
 
 
 def _add_segments(nodes: StudyNodes, study: Study, which: set[str]) -> None:

@@ -13,9 +13,12 @@ from LungCADLib.readers.orient import upright
 from LungCADLib.readers.plausible import AIR_BELOW_HU, TISSUE_ABOVE_HU, check_range
 from LungCADLib.scan import AIR_HU, Geometry, Header, Scan
 from LungCADLib.scene.nodes import LPS_TO_RAS
+from LungCADLib.study import Xyz
 
 _DICOM = slicer.vtkMRMLSubjectHierarchyConstants
 _MIN_SLICES = 3
+_HARDENED_FROM = "LungCAD.HardenedFrom"
+"""Role by which a hardened copy refers to its original."""
 # Looking at every voxel would hold the window; every fourth slice and fourth row is enough to tell what it is.
 _SAMPLE = (slice(None, None, 4), slice(None, None, 4), slice(None, None, 2))
 
@@ -127,10 +130,23 @@ def _age(born: str | None, scanned: str | None) -> int | None:
 
 def scan_of(volume: Any) -> Scan:
     """A volume node as a scan, upright as the readers turn it; voxels are shared with the node where they can be."""
-    array, geometry = upright(values_of(volume), geometry_of(volume))
-    if array.dtype != np.int16 or array.min() < AIR_HU:
-        array = np.clip(np.rint(array), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
-    return Scan(array, geometry, header_of(volume))
+    return _scan(values_of(volume), geometry_of(volume), header_of(volume))
+
+
+def scan_near(volume: Any, center_lps_mm: Xyz, half_mm: float) -> Scan:
+    """The part of `scan_of` within a distance of a position, without touching the other voxels."""
+    grid = geometry_of(volume)
+    box = grid.box_around(center_lps_mm, half_mm)
+    return _scan(values_of(volume)[box], grid.crop(box), header_of(volume))
+
+
+def _scan(values: NDArray, grid: Geometry, header: Header) -> Scan:
+    array, geometry = upright(values, grid)
+    if array.dtype != np.int16:
+        array = np.clip(np.rint(array.astype(np.float32)), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+    elif array.min() < AIR_HU:
+        array = np.maximum(array, np.int16(AIR_HU))
+    return Scan(array, geometry, header)
 
 
 def hardened(volume: Any) -> Any:
@@ -140,6 +156,7 @@ def hardened(volume: Any) -> Any:
         return volume
     scene = volume.GetScene()
     copy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{volume.GetName()} hardened")
+    copy.SetNodeReferenceID(_HARDENED_FROM, volume.GetID())
     copy.CopyOrientation(volume)
     image = volume.GetImageData()
     if not transform.IsTransformToWorldLinear():
@@ -151,3 +168,8 @@ def hardened(volume: Any) -> Any:
     copy.SetAndObserveTransformNodeID(transform.GetID())
     copy.HardenTransform()
     return copy
+
+
+def original_of(volume: Any) -> Any:
+    """The volume that a hardened copy was made from; any other volume itself."""
+    return volume.GetNodeReference(_HARDENED_FROM) or volume
