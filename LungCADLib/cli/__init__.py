@@ -19,6 +19,7 @@ from LungCADLib.errors import Cancelled, InputError, OutputError
 
 COMMANDS = {
     "analyze": "find, outline, measure and categorize the nodules of a chest CT",
+    "compare": "train or load every method and line them up on the same nodules, the ruler first",
     "explain": "show where the networks looked, for one nodule",
     "series": "list the series in a folder of DICOM files",
     "phantom": "write a synthetic chest CT with known nodules",

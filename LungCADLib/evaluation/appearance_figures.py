@@ -29,7 +29,9 @@ from LungCADLib.evaluation.classification import (
     calibration_intercept,
     calibration_slope,
     ece,
+    sensitivity,
     sensitivity_at_specificity,
+    specificity,
 )
 from LungCADLib.training.lidc_nodules import NON_SOLID_TEXTURE, PART_SOLID_TEXTURE
 
@@ -37,16 +39,6 @@ Figures = dict[str, Figure]
 
 LEAST_OF_A_KIND = 3
 """Strata with fewer positives or negatives have no AUC worth a number."""
-
-
-def sensitivity(labels: Labels, probabilities: Scores) -> float:
-    """Share of positives with a probability of one half or more; NaN without any."""
-    return float((probabilities[labels] >= 0.5).mean()) if labels.any() else math.nan
-
-
-def specificity(labels: Labels, probabilities: Scores) -> float:
-    """Share of negatives with a probability below one half; NaN without any."""
-    return float((probabilities[~labels] < 0.5).mean()) if not labels.all() else math.nan
 
 
 METRICS: dict[str, Callable[[Labels, Scores], float]] = {

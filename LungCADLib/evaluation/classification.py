@@ -4,6 +4,7 @@ Labels are bool (n,), True for positive; scores are float (n,), higher for posit
 Intervals are 95% percentile intervals over resampled patients, because nodules of one patient are not independent.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -62,9 +63,25 @@ def sensitivity_at_specificity(labels: Labels, scores: Scores, specificity: floa
     return float(true[kept].max(initial=0) / labels.sum())
 
 
+def roc(labels: Labels, scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The curve from (0, 0) to (1, 1): 1 - specificity and sensitivity at every threshold, both classes given."""
+    true, false = _at_thresholds(labels, scores)
+    return np.append(0.0, false / (~labels).sum()), np.append(0.0, true / labels.sum())
+
+
 def accuracy(labels: Labels, probabilities: Scores) -> float:
     """Share called right when a probability of one half or more is called positive."""
     return float(((probabilities >= 0.5) == labels).mean())
+
+
+def sensitivity(labels: Labels, probabilities: Scores) -> float:
+    """Share of positives with a probability of one half or more; NaN without any."""
+    return float((probabilities[labels] >= 0.5).mean()) if labels.any() else math.nan
+
+
+def specificity(labels: Labels, probabilities: Scores) -> float:
+    """Share of negatives with a probability below one half; NaN without any."""
+    return float((probabilities[~labels] < 0.5).mean()) if not labels.all() else math.nan
 
 
 def brier(labels: Labels, probabilities: Scores) -> float:

@@ -39,7 +39,7 @@ class ReaderSigns:
     """Fitted in no time, so nothing of it is packaged."""
 
     key = KEY
-    title = "Reader-suspicion model (six signs of the outline)"
+    title = "Reader-suspicion model"
     needs_outlines = True
 
     def fit(self, cases: Cases, run: Run) -> FittedSigns:
