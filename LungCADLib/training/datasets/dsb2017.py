@@ -47,6 +47,8 @@ def read_labels(path: Path) -> dict[str, bool]:
         name, cancer = (row.get(column) or "" for column in ("id", "cancer"))
         if not name or cancer.strip() not in ("0", "1"):
             raise InputError(f"{path}, line {number}: expected id,cancer with cancer 0 or 1; found {dict(row)}.")
+        if Path(name).name != name:
+            raise InputError(f"{path}, line {number}: {name!r} is no name of a patient's folder.")
         if name in labels:
             raise InputError(f"{path}, line {number}: patient {name} stands in it twice; keep one line.")
         labels[name] = cancer.strip() == "1"
