@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "LungCADLib").rglob("*.py"))
 HEAVY = {"torch", "monai", "sklearn", "slicer", "vtk", "qt"}
-NETWORKS = {"detection/retinanet.py", "malignancy/appearance_network.py"}
+NETWORKS = {
+    "detection/retinanet.py",
+    "malignancy/appearance_network.py",
+    "malignancy/lung_rads_cnn_network.py",
+}
 """Files that hold a network's classes and nothing else; whoever runs the network imports them then."""
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "schema": "print the JSON Schema of study.json",
 }
 GROUPS = {
+    "data": ("LungCADLib.training.datasets", "list, check and convert public data sets and your own"),
     "train": ("LungCADLib.training", "make a bundled model again from its data"),
     "evaluate": ("LungCADLib.evaluation", "print how well a model or engine does, by an exact protocol"),
 }

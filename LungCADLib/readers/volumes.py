@@ -65,7 +65,7 @@ def read_volume(path: Path) -> Volume:
         values, slope, intercept, warnings = nifti.stored, nifti.slope, nifti.intercept, list(nifti.warnings)
         axes, origin = nifti.affine[:3, :3], nifti.affine[:3, 3]
     else:
-        warnings = _check_nrrd(path) if kind(path) == "NRRD" else _check_meta(path)
+        warnings = _check_nrrd(path) if kind(path) == "NRRD" else check_meta_image(path)
         image = _read(path)
         values = _array(image)
         axes = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
@@ -215,7 +215,7 @@ def _refuse_negative(path: Path, spacing: str) -> None:
         raise InputError(f"{path} has a voxel spacing of {spacing} mm, which is not possible; correct its header.")
 
 
-def _check_meta(path: Path) -> list[str]:
+def check_meta_image(path: Path) -> list[str]:
     """Refuse what MetaIO would report only on the terminal: a header without sizes, missing or short data."""
     fields, header_bytes = _fields(path, "=")
     if "dimsize" not in fields or "elementdatafile" not in fields:
