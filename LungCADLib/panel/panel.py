@@ -32,10 +32,11 @@ class Panel:
         self._widget, self._logic = widget, logic
         self.ui = slicer.util.childWidgetVariables(widget)
         self.run: Any = None
-        self.setup, self.input = SetupSection(self.ui), InputSection(self.ui)
+        self._parameters: Parameters | None = None
+        self.input = InputSection(self.ui)
         self.results = ResultsSection(self.ui, self._show_output)
         self.output = OutputSection(self.ui)
-        self._parameters: Parameters | None = None
+        self.setup = SetupSection(self.ui, self.refresh)
         self._shown_log = ""
         self._timer = qt.QTimer()
         self._timer.interval = TICK_MS
@@ -56,6 +57,8 @@ class Panel:
         """Say what can be done now, and why not what cannot."""
         running = self.run is not None
         refusal = self.input.refusal()
+        if self.setup.blocking:
+            refusal = _("Install {names} first: see Setup.").format(names=", ".join(self.setup.blocking))
         self.ui.applyButton.enabled = not running and not refusal
         self.ui.applyButton.toolTip = refusal or _("Finds, outlines, measures and rates the nodules of this CT.")
         self.ui.cancelButton.enabled = running

@@ -1,6 +1,8 @@
 """What LungCAD needs from PyPI: which of it is missing, and how Slicer installs it. No widget, no dialog of its own."""
 
+import importlib
 import re
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,6 +13,12 @@ from LungCADLib.resources import resource
 
 TORCH = "torch"
 """Installed by the PyTorch extension, which picks the build for this machine's GPU; pip alone would take any."""
+
+FOR_NETWORKS = frozenset({"torch", "monai", "safetensors"})
+"""Without these LungCAD finds, outlines and rates without networks; without any other requirement it does nothing."""
+
+BUILT_ON_TORCH = frozenset({"monai"})
+"""Pip would bring torch along with these, and not the build for this machine."""
 
 PYTORCH_EXTENSION = "PyTorch"
 _LINE = re.compile(r"^([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*(.*)$")
@@ -26,6 +34,11 @@ def required() -> list[str]:
 def missing() -> list[str]:
     """The requirements that are not met. Looks at what is installed without importing any of it."""
     return [line for line in required() if not _met(line)]
+
+
+def blocking(lines: list[str]) -> list[str]:
+    """The names of those without which no scan can be analyzed at all."""
+    return [name_of(line) for line in lines if name_of(line) not in FOR_NETWORKS]
 
 
 def name_of(line: str) -> str:
@@ -68,16 +81,29 @@ def install_pytorch_extension() -> None:
         raise RuntimeError(_('Install the extension "PyTorch" in the Extensions Manager, then restart Slicer.'))
 
 
-def install(lines: list[str]) -> None:
+def installable(lines: list[str]) -> list[str]:
+    """Of some requirements those that can be installed now: without the PyTorch extension, nothing that needs torch."""
+    torch_missing = any(name_of(line) == TORCH for line in lines)
+    if not torch_missing or has_pytorch_extension():
+        return lines
+    return [line for line in lines if name_of(line) not in BUILT_ON_TORCH | {TORCH}]
+
+
+def install(lines: list[str]) -> bool:
     """Install requirements into Slicer's Python: torch by the PyTorch extension, then the rest by pip.
 
     Torch comes first, so that what needs it finds the build for this machine already there.
 
+    Returns
+    -------
+    Whether Slicer must be restarted, because an older version of one of them is in use.
+
     Raises
     ------
     RuntimeError
-        If the person declined, or torch could not be installed.
+        If torch could not be installed.
     """
+    in_use = any(name_of(line) in sys.modules for line in lines)
     torch = next((line for line in lines if name_of(line) == TORCH), None)
     if torch is not None:
         from PyTorchUtils import PyTorchUtilsLogic
@@ -87,11 +113,16 @@ def install(lines: list[str]) -> None:
         if logic.installTorch(askConfirmation=False, torchVersionRequirement=wanted) is None:
             raise RuntimeError(_("PyTorch was not installed."))
     rest = [line for line in lines if name_of(line) != TORCH]
-    if not rest:
-        return
+    if rest:
+        _install_by_pip(rest)
+    importlib.invalidate_caches()
+    return in_use
+
+
+def _install_by_pip(lines: list[str]) -> None:
     try:
-        import slicer.packaging
+        from slicer.packaging import pip_ensure
     except ImportError:  # Slicer 5.10
-        slicer.util.pip_install(" ".join(f'"{line}"' for line in rest))
+        slicer.util.pip_install(lines)
     else:
-        slicer.packaging.pip_ensure(rest, prompt_install=False, requester="LungCAD")
+        pip_ensure(lines, prompt_install=False, prompt_restart=False, requester="LungCAD")

@@ -17,46 +17,77 @@ class SetupSection:
     ----------
     ui
         The panel's widgets by name.
+    changed
+        Called when something was installed.
     confirm
         Asks the person a question; True for yes.
+
+    Attributes
+    ----------
+    blocking
+        Names of missing packages without which no scan can be analyzed.
     """
 
-    def __init__(self, ui: Any, confirm: Callable[[str], bool] = slicer.util.confirmOkCancelDisplay) -> None:
-        self._ui, self._confirm = ui, confirm
+    def __init__(
+        self,
+        ui: Any,
+        changed: Callable[[], None],
+        confirm: Callable[[str], bool] = slicer.util.confirmOkCancelDisplay,
+    ) -> None:
+        self._ui, self._changed, self._confirm = ui, changed, confirm
+        self._restart = False
+        self.blocking: list[str] = []
         ui.installButton.connect("clicked()", self._install)
         ui.restartButton.connect("clicked()", slicer.util.restart)
-        self.refresh(installed=False)
+        self.refresh()
 
-    def refresh(self, *, installed: bool) -> None:
-        """Look again; `installed` says that something was just installed, so that a restart is offered."""
+    def refresh(self) -> None:
+        """Look again for what is missing."""
         missing = requirements.missing()
-        self._ui.setupSection.visible = bool(missing) or installed
+        self.blocking = requirements.blocking(missing)
+        self._ui.setupSection.visible = bool(missing) or self._restart
         self._ui.installButton.visible = bool(missing)
-        self._ui.restartButton.visible = installed
-        if missing:
-            names = ", ".join(map(requirements.name_of, missing))
-            text = _("Missing: <b>{names}</b>. Engines that need them cannot run; everything else works.")
-            self._ui.setupText.text = text.format(names=escape(names))
-        else:
-            self._ui.setupText.text = _("Everything is installed. Restart Slicer to use it.")
+        self._ui.restartButton.visible = self._restart
+        texts = [_missing_text(missing, self.blocking)] if missing else []
+        if self._restart:
+            texts.append(_("Restart Slicer to use what was installed, then come back here."))
+        self._ui.setupText.text = " ".join(texts)
 
     def _install(self) -> None:
         missing = requirements.missing()
-        needs_torch = any(requirements.name_of(line) == requirements.TORCH for line in missing)
-        with slicer.util.tryWithErrorDisplay(_("The packages were not installed."), waitCursor=True):
-            if needs_torch and not requirements.has_pytorch_extension():
-                question = _(
-                    'PyTorch is installed by the Slicer extension "PyTorch", which picks the right build for your GPU. '
-                    "Download and install that extension? Slicer has to be restarted afterwards."
-                )
-                if self._confirm(question):
-                    requirements.install_pytorch_extension()
-                    self.refresh(installed=True)
-                return
-            question = _(
-                "Download these packages from the Python Package Index and install them into Slicer?\n\n{names}\n\n"
-                "PyTorch is up to 3 GB and takes some minutes."
-            )
-            if self._confirm(question.format(names="\n".join(missing))):
-                requirements.install(missing)
-                self.refresh(installed=True)
+        with slicer.util.tryWithErrorDisplay(_("Not everything was installed."), waitCursor=True):
+            try:
+                if requirements.installable(missing) != missing:
+                    self._offer_extension()
+                wanted = requirements.installable(missing)
+                if wanted and self._confirm(_packages_question(wanted)):
+                    self._restart |= requirements.install(wanted)
+            finally:
+                self.refresh()
+                self._changed()
+
+    def _offer_extension(self) -> None:
+        question = _(
+            'PyTorch is installed by the Slicer extension "PyTorch", which picks the right build for your GPU. '
+            "Download and install that extension? Slicer has to be restarted afterwards. Without it LungCAD works "
+            "without networks, less well."
+        )
+        if self._confirm(question):
+            requirements.install_pytorch_extension()
+            self._restart = True
+
+
+def _missing_text(missing: list[str], blocking: list[str]) -> str:
+    names = ", ".join(map(requirements.name_of, missing))
+    text = _("Missing: <b>{names}</b>.").format(names=escape(names))
+    if blocking:
+        return f"{text} {_('No scan can be analyzed before they are installed.')}"
+    return f"{text} {_('Nodules are found, outlined and rated without networks, less well.')}"
+
+
+def _packages_question(lines: list[str]) -> str:
+    question = _("Download these packages from the Python Package Index and install them into Slicer?\n\n{names}")
+    text = question.format(names="\n".join(lines))
+    if requirements.TORCH in map(requirements.name_of, lines):
+        text += "\n\n" + _("PyTorch is up to 3 GB and takes some minutes.")
+    return text

@@ -44,10 +44,10 @@ def main() -> None:
     # What a fresh Slicer lacks; nothing is missing where this runs.
     there = requirements.missing
     requirements.missing = requirements.required
-    panel.setup.refresh(installed=False)
+    panel.setup.refresh()
     draw("setup")
     requirements.missing = there
-    panel.setup.refresh(installed=False)
+    panel.setup.refresh()
 
     volume = add_volume(slicer.mrmlScene, small_phantom(0).scan)
     volume.SetName("Chest CT")

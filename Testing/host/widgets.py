@@ -154,13 +154,11 @@ class qMRMLNodeComboBox(QWidget):
             self.setProperty("_" + name, False)
 
     def setMRMLScene(self, scene: Any) -> None:
-        import slicer
-
         self._scene = scene
         if scene is not None:
-            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent):
-                scene.AddObserver(event, lambda *_: self._fill())
-        assert slicer.vtkMRMLNode
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+            tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+            self.destroyed.connect(lambda: [scene.RemoveObserver(tag) for tag in tags])
         self._fill()
 
     def mrmlScene(self) -> Any:
