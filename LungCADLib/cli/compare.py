@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(words.plain(compared)) + "\n")
     else:
         _show(compared, args.out)
+    for warning in words.loud(compared):
+        sys.stderr.write(f"lungcad: {warning}\n")
     for key, error in compared.errors.items():
         sys.stderr.write(f"lungcad: {words.title_of(key)} has no figures: {error}\n")
     return 1 if compared.errors else 0

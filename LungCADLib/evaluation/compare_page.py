@@ -41,8 +41,7 @@ def page(compared: Compared) -> str:
 
 
 def _head(compared: Compared) -> str:
-    said = words.notes(compared)
-    loud = [note for note in said if note.startswith("ONLY")]
+    said, loud = words.notes(compared), words.loud(compared)
     loud += [f"{title_of(key)} has no figures: {error}" for key, error in compared.errors.items()]
     warnings = "".join(f"<li>{escape(text)}</li>" for text in loud)
     quiet = "".join(f"<p>{escape(note)}</p>" for note in said if note not in loud)

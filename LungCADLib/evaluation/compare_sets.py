@@ -61,6 +61,8 @@ class Design:
         Whether every fold is judged by what learned from the others; if not, one fit judges the test set.
     packaged
         Whether the bundled member of a fold has not seen that fold's patients, nor anyone in a test set.
+    warnings
+        What makes the figures too good, in sentences.
     """
 
     learn: Cases
@@ -68,6 +70,7 @@ class Design:
     asked: tuple[Asked, ...]
     crossed: bool
     packaged: bool
+    warnings: tuple[str, ...] = ()
 
     @property
     def own(self) -> Asked:
@@ -101,10 +104,9 @@ def crossed(
     Raises
     ------
     InputError
-        If a file cannot be used, one nodule stands there under two patients, or a fold leaves too little to learn from.
+        If a file cannot be used, or a fold leaves too little to learn from.
     """
     learn = Cases.of_slices(read_slices(*slices))
-    _one_name_each(slices[0], learn, slices[0], learn)
     fold_of = _folds(slices[0], learn, folds, seed, FOLDS)
     fold = _in_folds(learn.patient, fold_of)
     own = counting(learn)
@@ -117,7 +119,7 @@ def crossed(
     bundled = fold_of_patient()
     packaged = not retrain and all(bundled.get(p) == f for p, f in fold_of.items() if p in set(learn.patient.tolist()))
     packaged &= all(fold_of.get(p, NO_FOLD) == bundled.get(p, NO_FOLD) for one in asked for p in one.cases.patient)
-    return Design(learn, fold, tuple(asked), True, packaged)
+    return Design(learn, fold, tuple(asked), True, packaged, _two_names(slices[0], learn, slices[0], learn))
 
 
 def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retrain: bool) -> Design:
@@ -126,7 +128,7 @@ def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retr
     Raises
     ------
     InputError
-        If a file cannot be used, or a patient or a nodule is in both sets.
+        If a file cannot be used, or a patient is in both sets.
     """
     learn, cases = (Cases.of_slices(read_slices(*files)) for files in (slices, test))
     shared = sorted(set(learn.patient.tolist()) & set(cases.patient.tolist()))
@@ -136,8 +138,7 @@ def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retr
             f"{shared[0]}{more} is in both {slices[0]} and {test[0]}; a test needs patients that nothing learned from: "
             "leave them out of one."
         )
-    _one_name_each(slices[0], learn, slices[0], learn)
-    _one_name_each(slices[0], learn, test[0], cases)
+    warnings = _two_names(slices[0], learn, test[0], cases)
     bundled = fold_of_patient()
     packaged = not retrain and set(learn.patient.tolist()) <= bundled.keys()
     packaged &= not set(cases.patient.tolist()) & bundled.keys()
@@ -147,7 +148,7 @@ def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retr
     cases = cases.only(counting(cases))
     asked = Asked(TEST, test[0], cases, np.full(len(cases), NO_FOLD))
     _something_to_test(asked)
-    return Design(learn, fold, (asked,), False, packaged)
+    return Design(learn, fold, (asked,), False, packaged, warnings)
 
 
 def _folds(path: Path, learn: Cases, folds: Path | None, seed: int, count: int) -> Mapping[str, int]:
@@ -220,16 +221,17 @@ def _something_to_test(asked: Asked) -> None:
         )
 
 
-def _one_name_each(file: Path, cases: Cases, other_file: Path, other: Cases) -> None:
-    """Refuse a picture that stands under two patients: the same nodule, learned and tested on."""
-    seen = {picture: (i, cases.patient[i]) for i, picture in enumerate(_pictures(cases))}
-    for i, picture in enumerate(_pictures(other)):
-        if picture in seen and seen[picture][1] != other.patient[i]:
-            first, whose = seen[picture]
-            raise InputError(
-                f"{file} shows for {whose} what {other_file} shows for {other.patient[i]} (number {first + 1} and "
-                f"{i + 1} of those that count): one slice under two patients; leave one out."
-            )
+def _two_names(file: Path, cases: Cases, other_file: Path, other: Cases) -> tuple[str, ...]:
+    """A warning where a picture stands under two patients: one nodule, learned from and tested on."""
+    seen = dict(zip(_pictures(cases), cases.patient.tolist(), strict=True))
+    whose = zip(_pictures(other), other.patient.tolist(), strict=True)
+    twice = [(seen[picture], patient) for picture, patient in whose if seen.get(picture, patient) != patient]
+    if not twice:
+        return ()
+    return (
+        f"ONE SLICE UNDER TWO PATIENTS, {len(twice)} TIMES (first: {twice[0][0]} in {file}, {twice[0][1]} in "
+        f"{other_file}): figures are too good where a nodule was learned from and tested on.",
+    )
 
 
 def _pictures(cases: Cases) -> list[bytes]:

@@ -86,14 +86,20 @@ def p_text(difference: Difference) -> str:
     return "<0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
 
 
-def notes(compared: Compared) -> list[str]:
-    """What to know before reading a number."""
-    design, said = compared.design, []
+def loud(compared: Compared) -> list[str]:
+    """What to know before anything else: why these figures are not what they seem."""
+    said = list(compared.design.warnings)
     if compared.how.scale != 1:
         said.append(
             f"ONLY {compared.how.scale:g} OF THE USUAL TRAINING WAS DONE (--scale): these figures show that everything "
             "runs, not how good a method is."
         )
+    return said
+
+
+def notes(compared: Compared) -> list[str]:
+    """What to know before reading a number."""
+    design, said = compared.design, loud(compared)
     said.append(
         f"Learned from {len(design.learn)} nodules of {len(set(design.learn.patient.tolist()))} patients (median "
         "malignancy not 3, one reader or more)"
