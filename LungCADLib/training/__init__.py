@@ -4,6 +4,7 @@ COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.training.attributes",
     "appearance": "LungCADLib.training.appearance",
     "detection": "LungCADLib.training.detection",
+    "lung-rads-cnn": "LungCADLib.training.lung_rads_cnn",
     "margin": "LungCADLib.training.margin",
     "outline": "LungCADLib.training.outline",
     "reader-model": "LungCADLib.training.reader_model",

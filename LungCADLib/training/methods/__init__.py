@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "ruler": "LungCADLib.training.methods.ruler:METHOD",
     "reader-model": "LungCADLib.training.methods.reader:METHOD",
     "appearance": "LungCADLib.training.methods.appearance:METHOD",
+    "001": "LungCADLib.training.methods.lung_rads_cnn:METHOD",
 }
 """Key to `module:name` of its `Method`, in the order in which a table lists them."""
 
