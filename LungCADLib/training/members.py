@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def add_training_arguments(parser: argparse.ArgumentParser, name: str, steps: int) -> None:
-    """What the command line of every network's training says."""
+def add_training_arguments(parser: argparse.ArgumentParser, name: str, steps: int, unit: str = "steps") -> None:
+    """What the command line of every network's training says; `unit` is what its length is counted in."""
     parser.add_argument(
         "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
         help="folder with lidc-slices, lidc-vois and lidc-crops (default: %(default)s)",
@@ -25,7 +25,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, name: str, steps: in
         help="checkpoints and TensorBoard logs; the same command goes on from there (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="of everything random (default: 0)")
-    parser.add_argument("--steps", type=int, metavar="N", default=steps, help="per network (default: %(default)s)")
+    parser.add_argument(f"--{unit}", type=int, metavar="N", default=steps, help="per network (default: %(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
     parser.add_argument(
         "--folds", type=int, nargs="+", choices=range(FOLDS), metavar="K", default=list(range(FOLDS)),
