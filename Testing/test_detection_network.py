@@ -68,6 +68,24 @@ def test_members_are_averaged_in_log_odds():
     assert packaged.log_odds(looked, numbers, range(5)) == pytest.approx(np.mean(each, axis=0), abs=1e-4)
 
 
+def test_the_sides_are_eight_and_each_shows_every_voxel_once():
+    looked = np.arange(2 * SIDE**3, dtype=np.uint32).reshape(1, 2, SIDE, SIDE, SIDE)
+    sides = [reduction.seen_from(looked, *side) for side in reduction.SIDES]
+    assert np.array_equal(sides[0], looked)
+    assert len({side.tobytes() for side in sides}) == 8
+    for side in sides:
+        assert (np.sort(side[:, 0], axis=None) == np.sort(looked[:, 0], axis=None)).all()
+
+
+def test_a_mirrored_candidate_is_looked_at_from_the_same_sides():
+    packaged = reduction_model()
+    looked = np.random.default_rng(0).integers(1, 255, (3, 2, SIDE, SIDE, SIDE), np.uint8)
+    numbers = np.zeros((3, len(packaged.description["mean"])))
+    straight, mirrored = (packaged.log_odds_from_all_sides(one, numbers, [0]) for one in (looked, looked[..., ::-1]))
+    assert straight == pytest.approx(mirrored, abs=1e-4)
+    assert packaged.log_odds(looked, numbers, [0]) != pytest.approx(straight, abs=1e-2)
+
+
 def test_what_was_not_scanned_is_neither_dark_nor_bright():
     network = reduction_network().eval()
     seen = []

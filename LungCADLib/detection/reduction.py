@@ -37,6 +37,16 @@ BUDGET = 6000
 LOOKED_AT = 250
 """So many of them, those that score best, are shown to the network."""
 
+LOOKED_AT_AGAIN = 40
+"""So many of those, the best after the first look, are also seen from the other `SIDES`. A nodule looks alike from
+everywhere; what a vessel looks like hangs on where it runs, and noise on the grid."""
+
+SIDES: tuple[tuple[tuple[int, ...], bool], ...] = (
+    *(((*mirrored,), False) for mirrored in ((), (-1,), (-2,), (-2, -1))),
+    *(((-3, *mirrored), True) for mirrored in ((), (-1,), (-2,), (-2, -1))),
+)
+"""Axes along which views are mirrored, and whether y and x change places: half of those learned from."""
+
 
 class ReductionModel:
     """The members and what brings their log odds to a score.
@@ -93,6 +103,19 @@ class ReductionModel:
         raw = predict(mean_answer, inputs, choose_device(self.device), asked).double().numpy()
         return np.asarray(self.description["slope"] * raw + self.description["intercept"])
 
+    def log_odds_from_all_sides(
+        self, looked: NDArray[np.uint8], numbers: NDArray[np.float64], members: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """As `log_odds`, the mean over `SIDES`."""
+        return np.asarray(
+            np.mean([self.log_odds(seen_from(looked, *side), numbers, members) for side in SIDES], axis=0)
+        )
+
+
+def seen_from(looked: NDArray[np.uint8], mirrored: tuple[int, ...], swapped: bool) -> NDArray[np.uint8]:
+    """Views (n, 2, z, y, x) mirrored along some axes, y and x swapped before."""
+    return np.ascontiguousarray(np.flip(looked.swapaxes(-2, -1) if swapped else looked, mirrored))
+
 
 def detect(scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]:
     """The best blobs inside the lungs, scored by the packaged network, highest score first.
@@ -125,7 +148,10 @@ def scored(
 ) -> NDArray[np.float64]:
     """(n,) how likely each blob of a grid, with its numbers (n, f), is a nodule, by the members that may say so."""
     looked = views(pyramid(grid.hu), blobs.index, np.sqrt(3) * blobs.sigma_mm)
-    log_odds = model.log_odds(looked, numbers, model.members_for(patient))
+    members = model.members_for(patient)
+    log_odds = model.log_odds(looked, numbers, members)
+    best = np.argsort(-log_odds, kind="stable")[:LOOKED_AT_AGAIN]
+    log_odds[best] = model.log_odds_from_all_sides(looked[best], numbers[best], members)
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))), np.float64)
 
 

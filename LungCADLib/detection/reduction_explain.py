@@ -76,7 +76,7 @@ def explain_candidate(
     mean, scale = (np.array(model.description[key]) for key in ("mean", "scale"))
     said = torch.from_numpy(np.clip((numbers - mean) / scale, -5, 5).astype(np.float32))
     speaking = model.members_for(scan.header.patient_id)
-    answer = float(model.log_odds(looked.byte().numpy(), numbers, speaking)[0])
+    answer = float(model.log_odds_from_all_sides(looked.byte().numpy(), numbers, speaking)[0])
     members = [deepcopy(model.networks[k]).cpu() for k in speaking]
     blind = [randomized(member, seed) for seed, member in enumerate(members)]
     zoom = max(float(radius[0]) / LARGE_RADIUS_MM, 1.0)
