@@ -13,7 +13,7 @@ from LungCADLib.training.outline_cases import Lesson
 if TYPE_CHECKING:
     from torch import Tensor
 
-DRAWN: Mapping[str, int] = {"box": 6, "crop": 1, "slice": 16}
+DRAWN: Mapping[str, int] = {"box": 6, "crop": 2, "slice": 16}
 """Nodules of each set in a batch."""
 
 SIZE_SD = 0.25
@@ -57,24 +57,24 @@ class View:
     distance_mm: "Tensor"
 
 
-def draw(lessons: Mapping[str, Sequence[Lesson]], random: np.random.Generator) -> list[View]:
-    """A batch from lessons by set."""
+def draw(lessons: Mapping[str, Sequence[Lesson]], random: np.random.Generator, altered: float = 1.0) -> list[View]:
+    """A batch from lessons by set; `altered` as in `view`."""
     chosen = [
         some[int(i)]
         for name, n in DRAWN.items()
         if (some := lessons.get(name, ()))
         for i in random.integers(len(some), size=n)
     ]
-    return [view(lesson, random) for lesson in chosen]
+    return [view(lesson, random, altered) for lesson in chosen]
 
 
-def view(lesson: Lesson, random: np.random.Generator) -> View:
-    """One nodule, altered at random."""
+def view(lesson: Lesson, random: np.random.Generator, altered: float = 1.0) -> View:
+    """One nodule, altered at random, but for turns and mirrors as much as `altered` says, from 0 to 1."""
     import torch
 
-    seen = _mirrored(_cut(lesson, random), random)
-    where = _field(seen, random)
-    hu = _as_scanned(where.sample(seen.hu)[0], where.pixel_mm, random)
+    seen = _mirrored(_cut(lesson, random, altered), random)
+    where = _field(seen, random, altered)
+    hu = _as_scanned(where.sample(seen.hu)[0], where.pixel_mm, random, altered)
     voxels = where.voxels(seen.hu.shape)
     truth, distance = (
         torch.from_numpy(volume[voxels.box].astype(np.float32)) for volume in (seen.truth, seen.distance_mm)
@@ -92,10 +92,10 @@ def _mirrored(lesson: Lesson, random: np.random.Generator) -> Lesson:
     )
 
 
-def _cut(lesson: Lesson, random: np.random.Generator) -> Lesson:
+def _cut(lesson: Lesson, random: np.random.Generator, altered: float) -> Lesson:
     """Without some slices at the ends; a slice of the nodule, the one nearest to the click, stays."""
     height = len(lesson.hu)
-    if height < 3 or random.random() >= CUT_CHANCE:
+    if height < 3 or random.random() >= altered * CUT_CHANCE:
         return lesson
     inside = np.flatnonzero(lesson.truth.any(axis=(1, 2)))
     kept = int(inside[np.abs(inside - lesson.center[0]).argmin()])
@@ -107,27 +107,28 @@ def _cut(lesson: Lesson, random: np.random.Generator) -> Lesson:
     )
 
 
-def _field(lesson: Lesson, random: np.random.Generator) -> Field:
-    diameter = lesson.diameter_mm * np.exp(SIZE_SD * random.standard_normal())
+def _field(lesson: Lesson, random: np.random.Generator, altered: float) -> Field:
+    diameter = lesson.diameter_mm * np.exp(altered * SIZE_SD * random.standard_normal())
     off = np.clip(random.standard_normal(3), -2, 2) * OFF_CENTER * lesson.diameter_mm / np.array(lesson.spacing)
-    z, y, x = np.clip(np.array(lesson.center) + off, 0, np.array(lesson.hu.shape) - 1)
+    z, y, x = np.clip(np.array(lesson.center) + altered * off, 0, np.array(lesson.hu.shape) - 1)
     where = Field.around((float(z), float(y), float(x)), lesson.spacing, lesson.hu.shape, float(diameter))
     angle = random.uniform(0, 2 * np.pi)
-    stretch = np.exp(STRETCH_SD * random.standard_normal() * np.array([0.5, -0.5]))
+    stretch = np.exp(altered * STRETCH_SD * random.standard_normal() * np.array([0.5, -0.5]))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * stretch
     if random.random() < 0.5:
         turn = turn[:, ::-1]
     return replace(where, turn=turn)
 
 
-def _as_scanned(hu: "Tensor", pixel_mm: float, random: np.random.Generator) -> "Tensor":
+def _as_scanned(hu: "Tensor", pixel_mm: float, random: np.random.Generator, altered: float) -> "Tensor":
     """HU (n, PIXELS, PIXELS) as another scanner might give them: level, contrast, blur, noise."""
     import torch
 
-    hu = hu * float(1 + GAIN_SD * random.standard_normal()) + float(SHIFT_SD_HU * random.standard_normal())
-    if random.random() < BLUR_CHANCE:
+    gain, shift = altered * GAIN_SD * random.standard_normal(), altered * SHIFT_SD_HU * random.standard_normal()
+    hu = hu * float(1 + gain) + float(shift)
+    if random.random() < altered * BLUR_CHANCE:
         hu = _blurred(hu, random.uniform(0.4, BLUR_MOST_PIXELS))
-    if random.random() < NOISE_CHANCE:
+    if random.random() < altered * NOISE_CHANCE:
         noise = torch.from_numpy(random.standard_normal(hu.shape, np.float32))
         # Noise is of the scanner's pixels, not of the finer ones of the field.
         hu = hu + random.uniform(0, NOISE_MOST_HU) * _blurred(noise, 0.5 * USUAL_GRAIN_MM / pixel_mm) * 2
