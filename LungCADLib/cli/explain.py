@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from LungCADLib.scan import Scan
     from LungCADLib.study import Xyz
 
+_NETWORKS = ("appearance", "reduction", "cnn-2d")
+_USUAL = ("appearance", "reduction")
+"""The networks of the road as it is when nobody chooses."""
+
 _RADIUS_MM = 5.0
 """Where to begin outlining at a place that nobody measured."""
 
@@ -25,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--nodule", metavar="ID", help="a nodule as `lungcad analyze` names it, such as N1")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder for pictures (PNG) and maps (NRRD)")
     parser.add_argument("--series", metavar="UID", help="the series to read, as `lungcad series` lists it")
+    parser.add_argument(
+        "--network", nargs="+", choices=_NETWORKS, default=_USUAL, metavar="NAME",
+        help=f"which to ask, of {', '.join(_NETWORKS)} (default: {' '.join(_USUAL)})",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,10 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from LungCADLib.cli import screen
-    from LungCADLib.detection.reduction_explain import explain_candidate
     from LungCADLib.errors import OutputError
     from LungCADLib.jobs.output import publishing
-    from LungCADLib.malignancy.appearance_explain import explain_appearance
     from LungCADLib.progress import Progress
     from LungCADLib.readers import read_scan
 
@@ -50,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
         with progress.stage("nodule"):
             center, lungs, outline = _at(scan, args.point, progress) if args.point else _named(scan, args.nodule)
         with progress.stage("explain"):
-            explanations = [explain_appearance(scan, outline)]
-            progress.update(0.5)
-            explanations += explain_candidate(scan, lungs, center)
+            explanations: list[Explanation] = []
+            for turn, name in enumerate(dict.fromkeys(args.network)):
+                explanations += _explained(name, scan, lungs, outline, center)
+                progress.update((turn + 1) / len(args.network))
         with publishing(out.absolute()) as partial:
             for each in explanations:
                 _write(partial, scan, outline, each)
@@ -70,6 +77,22 @@ def run(args: argparse.Namespace) -> int:
     )
     console.print(f"Pictures and maps: {out}")
     return 0
+
+
+def _explained(name: str, scan: "Scan", lungs: "Lungs", outline: "BoxMask", center: "Xyz") -> "list[Explanation]":
+    """What a network of `_NETWORKS` looked at."""
+    if name == "reduction":
+        from LungCADLib.detection.reduction_explain import explain_candidate
+
+        return explain_candidate(scan, lungs, center)
+    if name == "cnn-2d":
+        from LungCADLib.malignancy.cnn_2d_explain import explain_cnn_2d
+        from LungCADLib.nodules.shape import measure_shape
+
+        return [explain_cnn_2d(scan, outline, measure_shape(outline.mask, scan.spacing).long_axis_mm)]
+    from LungCADLib.malignancy.appearance_explain import explain_appearance
+
+    return [explain_appearance(scan, outline)]
 
 
 def _at(scan: "Scan", point: "Xyz", progress: "Progress") -> "tuple[Xyz, Lungs, BoxMask]":
@@ -118,13 +141,12 @@ def _write(folder: Path, scan: "Scan", outline: "BoxMask", found: "Explanation")
     from LungCADLib.pictures import png
 
     name = found.network.replace(", ", "-").replace(" ", "-")
-    maps = [found.grad_cam, found.occlusion]
-    for each in maps:
+    for each in found.maps:
         image = scan.geometry.crop(each.box).image(each.values)
         image.SetMetaData("meaning", each.meaning)
         sitk.WriteImage(image, str(folder / f"{name}-{each.name}.nrrd"), useCompression=True)
     z = outline.start[0] + int(outline.mask.sum(axis=(1, 2)).argmax())
-    (folder / f"{name}.png").write_bytes(png(picture(scan, outline, maps, z)))
+    (folder / f"{name}.png").write_bytes(png(picture(scan, outline, found.maps, z)))
 
 
 def _xyz(text: str) -> tuple[float, float, float]:

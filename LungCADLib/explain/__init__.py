@@ -1,7 +1,7 @@
-"""What a network looked at: heat maps on the scan's grid, made in two independent ways and checked against chance."""
+"""What a network looked at: heat maps on the scan's grid, made in independent ways and checked against chance."""
 
 from LungCADLib.explain.maps import Explanation, HeatMap, agreement, likeness, on_scan, randomized
-from LungCADLib.explain.methods import grad_cam, occlusion
+from LungCADLib.explain.methods import grad_cam, integrated_gradients, occlusion
 from LungCADLib.explain.picture import picture
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "HeatMap",
     "agreement",
     "grad_cam",
+    "integrated_gradients",
     "likeness",
     "occlusion",
     "on_scan",

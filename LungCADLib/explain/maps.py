@@ -68,6 +68,8 @@ class Explanation:
     chance
         Rank correlation of the Grad-CAM with that of the same network with random weights (Adebayo et al. 2018,
         arXiv:1810.03292): near 1, the map would show the picture and not what was learned.
+    integrated_gradients
+        What each pixel adds to the answer (Sundararajan et al. 2017, arXiv:1703.01365), where it was asked.
     """
 
     network: str
@@ -76,6 +78,13 @@ class Explanation:
     occlusion: HeatMap
     agreement: float
     chance: float
+    integrated_gradients: HeatMap | None = None
+
+    @property
+    def maps(self) -> list[HeatMap]:
+        """All of them."""
+        found = (self.grad_cam, self.occlusion, self.integrated_gradients)
+        return [each for each in found if each is not None]
 
 
 def on_scan(values: NDArray[np.float32], grid: Geometry, scan: Geometry, name: str, meaning: str) -> HeatMap:

@@ -21,7 +21,7 @@ CLASSES = 2
 
 
 def block(inputs: int, filters: int) -> nn.Sequential:
-    """A convolution, batch normalization, pooling and ReLU: after pooling the same as before, at a quarter of the cost."""
+    """Convolution, batch normalization, pooling, ReLU: after pooling the same as before, at a quarter of the cost."""
     return nn.Sequential(nn.Conv2d(inputs, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.MaxPool2d(2), nn.ReLU())
 
 
