@@ -128,3 +128,45 @@ def test_a_difference_is_paired_case_by_case():
     numbers = np.random.default_rng(0).normal(size=50)
     figure = c.Resamples(range(50)).figure(lambda i: float((numbers[i] + 1).mean() - numbers[i].mean()), numbers > 0)
     assert figure.low == pytest.approx(1) and figure.high == pytest.approx(1)
+
+
+def test_sensitivity_and_specificity_call_one_half_positive():
+    labels = np.array([True, True, False, False, False])
+    probabilities = np.array([0.5, 0.4, 0.6, 0.1, 0.49])
+    assert c.sensitivity(labels, probabilities) == 0.5
+    assert c.specificity(labels, probabilities) == pytest.approx(2 / 3)
+    assert np.isnan(c.sensitivity(np.zeros(2, bool), np.zeros(2)))
+    assert np.isnan(c.specificity(np.ones(2, bool), np.zeros(2)))
+
+
+def test_the_roc_curve_by_hand():
+    wrong, right = c.roc(LABELS, SCORES)
+    assert wrong == pytest.approx([0, 0, 1 / 3, 2 / 3, 2 / 3, 1])
+    assert right == pytest.approx([0, 0.5, 0.5, 0.5, 1, 1])
+    assert np.trapezoid(right, wrong) == pytest.approx(c.auc(LABELS, SCORES))
+
+
+def test_probabilities_are_judged_as_scikit_learn_does():
+    calibration, metrics = pytest.importorskip("sklearn.calibration"), pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    probabilities = random.permutation(np.linspace(0.01, 0.99, 150))
+    labels = random.random(150) < probabilities
+    assert c.brier(labels, probabilities) == pytest.approx(metrics.brier_score_loss(labels, probabilities))
+    share, mean = calibration.calibration_curve(labels, probabilities, n_bins=15, strategy="quantile")
+    ours = c.reliability(labels, probabilities)
+    assert [row[0] for row in ours] == pytest.approx(mean)
+    assert [row[1] for row in ours] == pytest.approx(share)
+    assert c.ece(labels, probabilities) == pytest.approx(np.abs(share - mean).mean())
+
+
+def test_the_interval_of_independent_cases_is_scipys():
+    from scipy.stats import bootstrap
+
+    random = np.random.default_rng(1)
+    labels = random.random(150) < 0.5
+    scores = labels + random.normal(0, 1.2, 150)
+    ours = c.Resamples(range(150), rounds=1500).figure(lambda i: c.auc(labels[i], scores[i]), labels)
+    theirs = bootstrap(
+        (labels, scores), c.auc, paired=True, vectorized=False, method="percentile", n_resamples=1500, rng=0
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)

@@ -4,6 +4,7 @@ COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.evaluation.attributes",
     "appearance": "LungCADLib.evaluation.appearance",
     "detection": "LungCADLib.evaluation.detection",
+    "froc": "LungCADLib.evaluation.luna16",
     "dsb": "LungCADLib.evaluation.dsb",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",

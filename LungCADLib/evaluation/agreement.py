@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.evaluation.classification import Estimate, Resamples
+from LungCADLib.malignancy.reader_model import NORMAL_95
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values, Values, Values], Values]
@@ -46,9 +47,37 @@ def quadratic_kappa(one: Values, other: Values, weights: Values) -> Values:
     return 1 - _ratio(share @ (one - other) ** 2, chance)
 
 
+def linear_kappa(one: Values, other: Values, weights: Values) -> Values:
+    """Cohen's kappa with linear weights, for ordered categories given as whole numbers.
+
+    1 - the mean difference, without sign, over what chance would give: the mean over every pair of a grade of the one
+    and a grade of the other (Cohen, Psychol Bull 1968;70:213).
+    """
+    share = weights / weights.sum(axis=1, keepdims=True)
+    levels = np.unique(np.concatenate([one, other]))
+    first, second = (share @ (column[:, None] == levels).astype(float) for column in (one, other))
+    chance = np.einsum("di,ij,dj->d", first, np.abs(levels[:, None] - levels), second)
+    return 1 - _ratio(share @ np.abs(one - other), chance)
+
+
 def mean_absolute_error(one: Values, other: Values, weights: Values) -> Values:
     """Mean difference in grades, without sign."""
     return _ratio(weights @ np.abs(one - other), weights.sum(axis=1))
+
+
+def repeatability_percent(groups: Sequence[Values]) -> float:
+    """Repeatability coefficient in percent: what two measurements of one thing differ by less than, 95 times of 100.
+
+    1.96 * sqrt(2) * wCV, with wCV the within-subject coefficient of variation, the root of the mean of variance over
+    squared mean (Raunig et al., Stat Methods Med Res 2015;24:27; QIBA).
+
+    Parameters
+    ----------
+    groups
+        Of each thing its measurements, two or more.
+    """
+    shares = [np.var(values, ddof=1) / np.mean(values) ** 2 for values in groups]
+    return float(100 * NORMAL_95 * np.sqrt(2 * np.mean(shares)))
 
 
 def _ranks(values: Values, weights: Values) -> Values:

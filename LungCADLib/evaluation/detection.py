@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from LungCADLib.compute import cores
 from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
 from LungCADLib.detection.reduction import NAME
@@ -19,7 +17,8 @@ from LungCADLib.evaluation.detection_crops import best_scores
 from LungCADLib.evaluation.detection_figures import Figure, figures, strata
 from LungCADLib.evaluation.detection_road import Walked, listed_scans, truth_of_listed, walk_phantom, walk_scan
 from LungCADLib.evaluation.detection_truth import read_truth
-from LungCADLib.evaluation.froc import RATES, froc
+from LungCADLib.evaluation.froc import froc
+from LungCADLib.evaluation.froc_figure import svg
 from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.nodules.accept import nodule_score
 from LungCADLib.settings import Settings
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     walked = list(_walked(args))
     found = figures(walked, threshold, Settings().min_diameter_mm)
     if args.plot:
-        args.plot.write_text(_drawing(walked), encoding="utf-8")
+        args.plot.write_text(svg(froc([one.scored for one in walked])), encoding="utf-8")
     if args.json:
         sys.stdout.write(json.dumps(_rounded(found)) + "\n")
         return 0
@@ -115,33 +114,6 @@ def _write_card(args: argparse.Namespace, threshold: float) -> int:
     text = card(bundled_members(NAME)[1], scans, crops, phantoms, threshold)
     (args.card / f"{NAME}.md").write_text(text, encoding="utf-8")
     return 0
-
-
-def _drawing(walked: list[Walked]) -> str:
-    """The FROC curve with a logarithmic axis of false marks per scan."""
-    curve = froc([one.scored for one in walked])
-    wide, high, left, below = 420, 260, 44, 34
-    reach = np.log2(RATES[-1] / RATES[0])
-
-    def x(rate: float) -> float:
-        return left + float(np.log2(rate / RATES[0]) / reach) * (wide - left - 10)
-
-    def y(share: float) -> float:
-        return high - below - share * (high - below - 10)
-
-    some = np.unique(np.geomspace(1, len(curve.rates), 300).astype(int) - 1)
-    line = " ".join(f"{x(curve.rates[i]):.1f},{y(curve.sensitivity[i]):.1f}" for i in some)
-    parts = [f'<text x="{x(rate):.1f}" y="{high - 18}" text-anchor="middle">{rate:g}</text>' for rate in RATES] + [
-        f'<path d="M{left} {y(s):.1f}H{wide - 10}" stroke="#ddd"/><text x="{left - 6}" y="{y(s) + 3:.1f}" '
-        f'text-anchor="end">{s:g}</text>'
-        for s in (0, 0.2, 0.4, 0.6, 0.8, 1)
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="10">'
-        f'{"".join(parts)}<polyline points="{line}" fill="none" stroke="#0a5" stroke-width="2"/>'
-        f'<text x="{(left + wide) / 2}" y="{high - 4}" text-anchor="middle">false marks per scan (CPM {curve.cpm:.3f})'
-        "</text></svg>\n"
-    )
 
 
 def _rounded(found: dict[str, Figure]) -> dict[str, Figure]:
