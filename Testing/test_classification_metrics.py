@@ -166,7 +166,11 @@ def test_the_interval_of_independent_cases_is_scipys():
     labels = random.random(150) < 0.5
     scores = labels + random.normal(0, 1.2, 150)
     ours = c.Resamples(range(150), rounds=1500).figure(lambda i: c.auc(labels[i], scores[i]), labels)
+
+    def statistic(drawn, values):
+        return c.auc(drawn > 0.5, values)
+
     theirs = bootstrap(
-        (labels, scores), c.auc, paired=True, vectorized=False, method="percentile", n_resamples=1500, rng=0
+        (labels.astype(float), scores), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, rng=0
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
