@@ -170,7 +170,8 @@ def test_the_interval_of_independent_cases_is_scipys():
     def statistic(drawn, values):
         return c.auc(drawn > 0.5, values)
 
+    columns = (labels.astype(float), scores)
     theirs = bootstrap(
-        (labels.astype(float), scores), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, rng=0
+        columns, statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, rng=0
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
