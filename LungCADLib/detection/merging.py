@@ -204,9 +204,9 @@ def overlap(one: SlicePart, other: SlicePart) -> float:
     """Common area over that of both together (Jaccard), as if they were of one slice; 0 to 1."""
     low = np.minimum(one.pixels.min(axis=0), other.pixels.min(axis=0))
     wide = np.maximum(one.pixels.max(axis=0), other.pixels.max(axis=0))[1] - low[1] + 1
-    flat = [(part.pixels - low) @ (wide, 1) for part in (one, other)]
-    both = len(np.intersect1d(*flat, assume_unique=True))
-    return both / (len(flat[0]) + len(flat[1]) - both)
+    first, second = ((part.pixels - low) @ np.array([wide, 1]) for part in (one, other))
+    both = len(np.intersect1d(first, second, assume_unique=True))
+    return both / (len(first) + len(second) - both)
 
 
 def _over(one: SlicePart, other: SlicePart) -> bool:

@@ -18,6 +18,9 @@ WIDTHS = (16, 32, 64, 96)
 DROPPED = 0.1
 """Share of the feature maps that training drops between the two convolutions of a block."""
 
+RARE = -4.0
+"""The logit an untrained network starts from: few pixels are of a nodule (Lin et al., ICCV 2017, section 4.1)."""
+
 WINDOW_HU = (-1000.0, 400.0)
 
 
@@ -49,6 +52,7 @@ def slice_unet(widths: Sequence[int] = WIDTHS) -> "nn.Module":
             self.contracting = nn.ModuleList(_block(a, b) for a, b in pairwise((1, *widths)))
             self.expanding = nn.ModuleList(_block(a + b, a) for b, a in pairwise(widths[::-1]))
             self.answer = nn.Conv2d(widths[0], 1, 1)
+            nn.init.constant_(self.answer.bias, RARE)  # type: ignore[arg-type]
 
         def forward(self, hu: "Tensor") -> "Tensor":
             x = ((hu.float().clamp(low, high) - low) * (2 / (high - low)) - 1)[:, None]

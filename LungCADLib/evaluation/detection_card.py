@@ -14,6 +14,7 @@ SCAN_COLUMNS = ("scan", "patient", "nodule or false marks", "", "score")
 STRATA_AT = 1.0
 """False marks per scan at which sensitivity is shown by size, density and place."""
 
+THRESHOLD_COLUMNS = ("score", "lesions of the scans", "nodules of the crops", "false marks per scan")
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -42,6 +43,17 @@ def rows_of(found: Mapping[str, Figure]) -> list[tuple[str, ...]]:
     ]
 
 
+def threshold_rows(scans: Sequence[Walked], crops: NDArray[np.float64], threshold: float) -> list[tuple[str, ...]]:
+    """What each score would find and wrongly mark; `crops` (n,) are the best scores in the crops' nodules."""
+    points: list[tuple[str, ...]] = []
+    for score in sorted({*THRESHOLDS, threshold}):
+        false = np.mean([len(one.false(score, Settings().min_diameter_mm)) for one in scans])
+        lesions = np.concatenate([one.scored.nodules for one in scans])
+        found = f"{int((lesions >= score).sum())} of {len(lesions)}"
+        points.append((f"{score:g}", found, f"{np.mean(crops >= score):.0%} of {len(crops)}", f"{false:.1f}"))
+    return points
+
+
 def card(
     description: Mapping[str, Any],
     scans: Sequence[Walked],
@@ -51,26 +63,21 @@ def card(
 ) -> str:
     """The card in Markdown, from what the file of weights says of itself and what became of each scan."""
     least_mm = Settings().min_diameter_mm
-    points = []
-    for score in sorted({*THRESHOLDS, threshold}):
-        false = np.mean([len(one.false(score, least_mm)) for one in scans])
-        lesions = np.concatenate([one.scored.nodules for one in scans])
-        found = f"{int((lesions >= score).sum())} of {len(lesions)}"
-        points.append((f"{score:g}", found, f"{np.mean(crops >= score):.0%} of {len(crops)}", f"{false:.1f}"))
     return _CARD.format(
         **description["training"],
         threshold=f"{threshold:g}",
         least_mm=f"{least_mm:g}",
-        scans=_table(SCAN_COLUMNS, scan_rows(scans, threshold)),
-        points=_table(("score", "lesions of the scans", "nodules of the crops", "false marks per scan"), points),
+        scans=table(SCAN_COLUMNS, scan_rows(scans, threshold)),
+        points=table(THRESHOLD_COLUMNS, threshold_rows(scans, crops, threshold)),
         phantoms=len(phantoms),
-        figures=_table(("", "value", "n"), rows_of(figures(phantoms, threshold, least_mm))),
-        strata=_table(("nodules", "found", "n"), rows_of(strata(phantoms, STRATA_AT))),
+        figures=table(("", "value", "n"), rows_of(figures(phantoms, threshold, least_mm))),
+        strata=table(("nodules", "found", "n"), rows_of(strata(phantoms, STRATA_AT))),
         strata_at=f"{STRATA_AT:g}",
     )
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *rows))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.detection import unet_merge
 from LungCADLib.detection.reduction import NAME
 from LungCADLib.evaluation.detection_truth import Truth
 from LungCADLib.evaluation.froc import Scored, hits, score_marks
@@ -125,7 +126,7 @@ def truth_of_listed(entry: dict[str, Any]) -> Truth:
 
 def how_seen(patient: str | None, engine: str) -> str:
     """Whether the weights that speak of a patient have learned from the patient."""
-    if engine == "network":
+    if engine in ("network", unet_merge.NAME):
         return OUT_OF_FOLD if patient in bundled_members(NAME)[1]["folds"] else UNSEEN
     if engine == "blobs":
         from LungCADLib.training.folds import fold_of_patient

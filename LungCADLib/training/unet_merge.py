@@ -24,10 +24,10 @@ from LungCADLib.weights import write_members
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STEPS = 400
+STEPS = 600
 """Batches of each member, half of them before what it wrongly took for nodules is shown more often."""
 
-BATCH = 8
+BATCH = 4
 LEARNING_RATE = 3e-3
 AVERAGED_OVER = 60
 PHANTOMS = 6
