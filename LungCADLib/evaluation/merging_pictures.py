@@ -1,9 +1,9 @@
 """Distance merging and Z merging, step by step, as a picture of one candidate.
 
-Above, the slice in which the candidate is largest, four times: the CT; the U-Net's probabilities over it; the parts
-that the slice falls into, each with its center and the disc of its area; the same after distance merging. Below, from
-the left: the candidate from the front, with lines between the centers that Z merging linked; then its slices from the
-feet to the head, what belongs to it in green and what does not in gray.
+Above, the slice in which the candidate was in the most parts, or where it is largest, four times: the CT; the U-Net's
+probabilities over it; the parts that the slice falls into, each with its center and the disc of its area; the same
+after distance merging. Below, from the left: the candidate from the front, with lines between the centers that Z
+merging linked; then its slices from the feet to the head, what belongs to it in green and what does not in gray.
 """
 
 import numpy as np
@@ -43,13 +43,13 @@ def picture(slices: Slices, probability: NDArray, merged: Merged, chain: Chain) 
     -------
     uint8 (rows, columns, 3).
     """
-    largest = max(chain.parts, key=lambda part: part.area_mm2).slice
+    chosen = max(chain.parts, key=lambda part: (_pieces(part, merged), part.area_mm2)).slice
     _, y, x = chain.center
-    top = _Panel(slices.hu[largest], (y, x), SIDE_MM)
+    top = _Panel(slices.hu[chosen], (y, x), SIDE_MM)
     steps = [top.copy(), top.copy(), top.copy(), top.copy()]
-    steps[1].heat(probability[largest].astype(np.float32))
+    steps[1].heat(probability[chosen].astype(np.float32))
     for panel, parts in ((steps[2], merged.parts), (steps[3], merged.near)):
-        for k, part in enumerate(part for part in parts if part.slice == largest):
+        for k, part in enumerate(part for part in parts if part.slice == chosen):
             panel.part(part, COLORS[k % len(COLORS)])
     above = _beside([panel.rgb for panel in steps])
     below = _beside([_front(slices, chain), *_strip(slices, merged, chain)])
@@ -145,6 +145,12 @@ def _front(slices: Slices, chain: Chain) -> Rgb:
         row, column = place(part)
         _line(rgb, (row, column - part.radius_mm * ZOOM), (row, column + part.radius_mm * ZOOM), CHAIN)
     return rgb
+
+
+def _pieces(part: SlicePart, merged: Merged) -> int:
+    """How many parts distance merging made a part of."""
+    own = {tuple(pixel) for pixel in part.pixels.tolist()}
+    return sum(one.slice == part.slice and tuple(one.pixels[0].tolist()) in own for one in merged.parts)
 
 
 def _between(chain: Chain, low: int, high: int) -> bool:
