@@ -151,3 +151,18 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_writes_the_file(data, tmp_pat
     inputs = torch.randn(2, CHANNELS, PIXELS, PIXELS)
     (logits,) = OutlineNetwork(members).logits([inputs])
     assert logits.shape == (2, PIXELS, PIXELS) and logits.isfinite().all()
+
+
+def test_a_member_that_is_taught_on_starts_where_it_was(data, tmp_path, monkeypatch):
+    from LungCADLib.training import outline_batch
+    from LungCADLib.training.trainer import CHECKPOINT
+    from LungCADLib.weights import bundled_members
+
+    monkeypatch.setattr(outline_batch, "DRAWN", {"box": 1, "crop": 1, "slice": 1})
+    assert train(data, tmp_path, "--further", "--steps", "1", "--folds", "3") == 0
+    state = torch.load(tmp_path / "runs" / "fold-3" / CHECKPOINT, weights_only=True)
+    members, description = bundled_members("outline")
+    assert state["settings"]["steps_before"] == [*description.get("steps_before", []), description["steps"]]
+    weights = {name: value for name, value in members[3].items() if value.is_floating_point() and "running" not in name}
+    apart = max(float((state["network"][name] - value).abs().max()) for name, value in weights.items())
+    assert 0 < apart < 0.01

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.detection.reduction import LOOKED_AT_AGAIN, SIDES
 from LungCADLib.evaluation.detection_figures import Figure, figures, strata
 from LungCADLib.evaluation.detection_road import Walked
 from LungCADLib.settings import Settings
@@ -62,9 +63,12 @@ def card(
     threshold: float,
 ) -> str:
     """The card in Markdown, from what the file of weights says of itself and what became of each scan."""
-    least_mm = Settings().min_diameter_mm
+    least_mm, training = Settings().min_diameter_mm, description["training"]
     return _CARD.format(
-        **description["training"],
+        **{key: training[key] for key in ("candidates", "nodules", "seed")},
+        steps=" and then ".join(map(str, [*training.get("steps_before", []), training["steps"]])),
+        sides=len(SIDES),
+        again=LOOKED_AT_AGAIN,
         threshold=f"{threshold:g}",
         least_mm=f"{least_mm:g}",
         scans=table(SCAN_COLUMNS, scan_rows(scans, threshold)),
@@ -92,7 +96,8 @@ research; not a medical device.
 
 **What it is.** Five networks whose log odds are averaged (`detection/reduction_network.py`): each sees a candidate in
 24 x 24 x 24 voxels of 1 mm and of 2 mm (`detection/views.py`; coarser for masses), and the numbers of
-`detection/features.py`. Two towers of convolutions, one for each view, are read together with the numbers.
+`detection/features.py`. Two towers of convolutions, one for each view, are read together with the numbers. The best
+{again} candidates are looked at from {sides} sides, mirrored and turned, and the log odds averaged.
 
 **What it was trained on.** {candidates} views of candidates, among them {nodules} nodules: those of 93 LIDC-IDRI crops
 and of the scans listed below; 702 nodules of LIDC-IDRI boxes and 47 stamps set into the lungs of those scans and crops;

@@ -23,7 +23,8 @@ def card(description: Mapping[str, Any], found: Mapping[str, Result]) -> str:
             parts += [_markdown(columns(beside), strata_rows(result.figures, result.groups))]
     notes = dict.fromkeys(note for result in found.values() for note in result.notes)
     return _CARD.format(
-        **{key: description[key] for key in ("members", "steps", "seed", "pixels")},
+        **{key: description[key] for key in ("members", "seed", "pixels")},
+        steps=" and then ".join(map(str, [*description.get("steps_before", []), description["steps"]])),
         widths=", ".join(map(str, description["widths"])),
         **description["trained_on"],
         figures="\n\n".join(parts),
