@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from panel_fixtures import case, reviewed, start, ui, widget  # noqa: F401  the panel's tests share them
 
 from LungCADLib.phantom import Phantom, small_phantom
 from LungCADLib.pipeline import SHARES, analyze

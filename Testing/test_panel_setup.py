@@ -1,25 +1,17 @@
 """The panel's Setup in the headless host. Only what Slicer itself provides to install things is a stand-in here."""
 
-import os
 import sys
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from panel_fixtures import need_host
+from study_factory import make_scan
 
-if "LUNGCAD_REQUIRE_HOST" not in os.environ:
-    pytest.importorskip("slicer", reason="slicer-core is not installed")
-    pytest.importorskip("PySide6.QtWidgets", reason="PySide6-Essentials or a system library it needs is missing")
-
-from host import Host
-from host.pythonqt import ERRORS
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "LungCAD"))
-host = Host.get()
+host = need_host()
 
 import slicer  # noqa: E402
-from study_factory import make_scan  # noqa: E402
+from host.pythonqt import ERRORS  # noqa: E402
 
 import LungCAD as module  # noqa: E402
 from LungCADLib.panel import requirements  # noqa: E402
@@ -199,7 +191,9 @@ def test_the_pytorch_extension_is_offered_and_what_needs_it_waits_for_the_restar
     assert "torch, monai" in panel.ui.setupText.text, "the rest comes after the restart"
 
 
-def test_who_does_not_want_pytorch_still_gets_what_works_without(machine):
+def test_who_does_not_want_pytorch_still_gets_what_works_without(machine, monkeypatch):
+    for name in ALL:
+        monkeypatch.delitem(sys.modules, name, raising=False)
     asked, panel = machine(ALL, extension=False)
     panel.setup._confirm = lambda question: "extension" not in question
     panel.ui.installButton.click()

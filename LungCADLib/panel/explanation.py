@@ -13,7 +13,6 @@ from LungCADLib.engines import networks_can_run
 from LungCADLib.explain import Explanation
 from LungCADLib.jobs import Failed, Finished, Job, read_explanation
 from LungCADLib.masks import BoxMask
-from LungCADLib.panel import run
 from LungCADLib.panel.parameters import Choice, Choices
 from LungCADLib.pictures import png
 from LungCADLib.scan import Geometry
@@ -113,6 +112,8 @@ class ExplanationSection:
             self._lay(known[1], known[2])
             return
         with slicer.util.tryWithErrorDisplay(_("The network could not be asked.")):
+            from LungCADLib.panel import run
+
             self._job = run.start_job(session.question(nodule, kind), Settings())  # type: ignore[arg-type]
             self._say(_("Asking the network, some seconds …"))
             self._timer.start()

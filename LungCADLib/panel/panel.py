@@ -11,7 +11,6 @@ from LungCADLib.panel.output import OutputSection
 from LungCADLib.panel.parameters import Parameters
 from LungCADLib.panel.results import ResultsSection
 from LungCADLib.panel.setup import SetupSection
-from LungCADLib.scene.earlier import label, show_alone
 
 TICK_MS = 100
 _STEPS = 1000
@@ -68,6 +67,8 @@ class Panel:
     def show_session(self, session: Any) -> None:
         """Show results, or none."""
         if session is not None:
+            from LungCADLib.scene.earlier import show_alone
+
             show_alone(session.nodes)
         self.results.show(session)
         self._show_output()
@@ -173,7 +174,11 @@ class Panel:
         self.ui.reopenButton.enabled = box.enabled = not running and bool(found)
         box.visible = len(found) > 1
         box.clear()
-        for nodes in found if len(found) > 1 else ():
+        if len(found) < 2:
+            return
+        from LungCADLib.scene.earlier import label
+
+        for nodes in found:
             box.addItem(label(nodes), nodes.text.GetID())
             if self.results.session is not None and self.results.session.nodes.text is nodes.text:
                 box.setCurrentIndex(box.count - 1)

@@ -99,17 +99,14 @@ class Session:
 
     def measure_again(self, id_: str) -> None:
         """Measure a nodule in the outline its segment has now."""
-        self.review.outline(self.scan, id_, update.outline_in_scene(self.nodes, self.study, id_))
+        self.review.outline(self.scan, id_, update.outlines_in_scene(self.nodes, self.study, [id_])[id_])
         self._write()
 
     def edited(self) -> list[str]:
         """The nodules whose segment is not the outline they were measured in, nor empty."""
-        found = []
-        for id_, measured in outlines(self.study).nodules.items():
-            now = update.outline_in_scene(self.nodes, self.study, id_) if self._has_segment(id_) else None
-            if now is not None and not _same(measured, now):
-                found.append(id_)
-        return found
+        measured = {id_: mask for id_, mask in outlines(self.study).nodules.items() if self._has_segment(id_)}
+        drawn = update.outlines_in_scene(self.nodes, self.study, measured)
+        return [id_ for id_, now in drawn.items() if now is not None and not _same(measured[id_], now)]
 
     def undo(self) -> str:
         """Take the last change back; gives the lesion ID it was about."""

@@ -1,6 +1,7 @@
 """Earlier results of the same CT: newer ones take their place, except where a person has worked on them."""
 
 import json
+import re
 from typing import Any
 
 import slicer
@@ -34,6 +35,10 @@ def give_way(nodes: StudyNodes) -> int:
         in_use = {each.volume.GetID() for each in studies(nodes.text.GetScene())}
         if original_of(other.volume) is not other.volume and other.volume.GetID() not in in_use:
             remove(other.volume)
+    for node in _parts(nodes):
+        free = re.sub(r"_\d+$", "", node.GetName())
+        if node.GetScene().GetFirstNodeByName(free) is None:
+            node.SetName(free)  # The number told it from the earlier one.
     return kept
 
 
@@ -61,13 +66,16 @@ def _others(nodes: StudyNodes) -> list[StudyNodes]:
     ]
 
 
+def _parts(nodes: StudyNodes) -> list[Any]:
+    return [nodes.segmentation, nodes.table, nodes.centers, nodes.text]
+
+
 def _keep(nodes: StudyNodes) -> None:
-    parts: list[Any] = [nodes.segmentation, nodes.table, nodes.centers, nodes.text]
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(nodes.text.GetScene())
     first = hierarchy.GetItemByDataNode(nodes.text)
     if not nodes.text.GetName().endswith(_KEPT) and first != hierarchy.GetInvalidItemID():
         folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(first), f"LungCAD: {label(nodes)}")
-        for node in parts:
+        for node in _parts(nodes):
             hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), folder)
             node.SetName(node.GetName() + _KEPT)
     for node in (nodes.segmentation, nodes.centers):

@@ -1,4 +1,4 @@
-"""A study as MRML nodes, and back. Positions turn from LPS to RAS here and nowhere else."""
+"""A study as MRML nodes, and back."""
 
 import re
 from collections.abc import Generator
@@ -7,34 +7,28 @@ from typing import Any
 
 import numpy as np
 import slicer
-from numpy.typing import NDArray
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonCore import VTK_ENCODING_UTF_8, vtkDoubleArray, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkTable
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from LungCADLib.columns import COLUMNS, Column, as_text, rows
 from LungCADLib.errors import InputError
-from LungCADLib.masks import BoxMask, LungLabel, Masks
 from LungCADLib.pictures import LUNG_WINDOW
 from LungCADLib.scan import Geometry, Scan
+from LungCADLib.scene.grids import LABELMAP, ijk_to_ras, set_geometry, study_geometry, to_ras, vtk_matrix
 from LungCADLib.scene.hierarchy import place_under_study
+from LungCADLib.scene.masks import read_masks
 from LungCADLib.segments import (
-    LUNG_SEGMENT_IDS,
-    NODULE_SEGMENT_PREFIX,
     TERMINOLOGY_TAG,
     Layer,
     Segment,
     outlines,
     segments,
 )
-from LungCADLib.study import Nodule, ScanInfo, Study
+from LungCADLib.study import Nodule, Study
 
-LABELMAP = "Binary labelmap"
 STUDY_ATTRIBUTE = "LungCAD.Study"
 """On the text node that holds the study's JSON; its value is the schema version."""
-
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 NODULE_FILL, LUNG_FILL = 0.25, 0.0
 
@@ -150,7 +144,7 @@ def study_of(text: Any) -> Study:
     study = Study.from_json(text.GetText())
     segmentation = text.GetNodeReference("segmentation")
     if segmentation is not None:
-        study.masks = _read_masks(segmentation.GetSegmentation(), study)
+        study.masks = read_masks(segmentation.GetSegmentation(), study_geometry(study.scan))
     return study
 
 
@@ -159,30 +153,6 @@ def study_texts(scene: Any) -> list[Any]:
     count = scene.GetNumberOfNodesByClass("vtkMRMLTextNode")
     texts = [scene.GetNthNodeByClass(index, "vtkMRMLTextNode") for index in range(count)]
     return [text for text in texts if text.GetAttribute(STUDY_ATTRIBUTE)]
-
-
-def ijk_to_ras(geometry: Geometry) -> NDArray[np.float64]:
-    """4 x 4: from voxel index (x, y, z) to RAS in mm."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.asarray(geometry.direction) * np.array(geometry.spacing[::-1])
-    matrix[:3, 3] = geometry.origin
-    return LPS_TO_RAS @ matrix
-
-
-def set_geometry(volume: Any, geometry: Geometry) -> None:
-    """Give a volume node a grid."""
-    volume.SetIJKToRASMatrix(_vtk_matrix(ijk_to_ras(geometry)))
-
-
-def to_ras(lps: tuple[float, float, float]) -> tuple[float, float, float]:
-    """A position in RAS, mm."""
-    return -lps[0], -lps[1], lps[2]
-
-
-def _vtk_matrix(array: NDArray[np.float64]) -> vtkMatrix4x4:
-    matrix = vtkMatrix4x4()
-    matrix.DeepCopy(array.ravel().tolist())
-    return matrix
 
 
 def add_volume(scene: Any, scan: Scan) -> Any:
@@ -239,7 +209,7 @@ def _oriented_image(layer: Layer, geometry: Geometry) -> Any:
     image = slicer.vtkOrientedImageData()
     image.SetExtent([bound for s in layer.box[::-1] for bound in (s.start, s.stop - 1)])
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(layer.labels).ravel(), deep=True))
-    image.SetImageToWorldMatrix(_vtk_matrix(ijk_to_ras(geometry)))
+    image.SetImageToWorldMatrix(vtk_matrix(ijk_to_ras(geometry)))
     return image
 
 
@@ -300,53 +270,3 @@ def _add_text(scene: Any, study: Study) -> Any:
     node.SetText(study.to_json())
     node.SetAttribute(STUDY_ATTRIBUTE, study.schema_version)
     return node
-
-
-def _read_masks(segmentation: Any, study: Study) -> Masks:
-    geometry = study_geometry(study.scan)
-    masks = Masks(geometry, np.zeros(geometry.shape, np.uint8))
-    for id_ in segmentation.GetSegmentIDs():
-        segment = segmentation.GetSegment(id_)
-        mask = read_mask(segment, geometry)
-        if mask is None:
-            continue
-        if id_ in LUNG_SEGMENT_IDS:
-            masks.lungs[mask.box][mask.mask] = LungLabel(LUNG_SEGMENT_IDS.index(id_) + 1)
-        elif id_.startswith(NODULE_SEGMENT_PREFIX):
-            masks.nodules[id_.removeprefix(NODULE_SEGMENT_PREFIX)] = mask
-    return masks
-
-
-def study_geometry(info: ScanInfo) -> Geometry:
-    """The grid of a study's scan."""
-    return Geometry(info.shape, info.spacing_mm, info.origin_lps_mm, np.reshape(info.direction, (3, 3)))
-
-
-def read_mask(segment: Any, geometry: Geometry) -> BoxMask | None:
-    """A segment's voxels inside the scan; None if it has none."""
-    image = segment.GetRepresentation(LABELMAP)
-    if image is None:
-        raise InputError(f'Segment "{segment.GetName()}" has no binary labelmap; create that representation first.')
-    if image.IsEmpty():
-        return None
-    matrix = vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    found = np.reshape([matrix.GetElement(i, j) for i in range(4) for j in range(4)], (4, 4))
-    if not np.allclose(found, ijk_to_ras(geometry), atol=1e-3):
-        raise InputError(
-            f'Segment "{segment.GetName()}" is no longer on the CT\'s grid; resample the segmentation to the CT first.'
-        )
-    bounds = image.GetExtent()
-    shape = [bounds[2 * axis + 1] - bounds[2 * axis] + 1 for axis in (2, 1, 0)]
-    start = np.array([bounds[4], bounds[2], bounds[0]])
-    low = np.maximum(start, 0)
-    high = np.minimum(start + shape, geometry.shape)
-    if (high <= low).any():
-        return None
-    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
-    inside = labels[tuple(slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))]
-    mask = inside == segment.GetLabelValue()
-    if not mask.any():
-        return None
-    first: tuple[int, int, int] = tuple(int(v) for v in low)  # type: ignore[assignment]
-    return BoxMask(first, mask).trimmed()

@@ -11,7 +11,8 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from LungCADLib.explain import HeatMap
 from LungCADLib.scan import Geometry
-from LungCADLib.scene.nodes import StudyNodes, set_geometry, to_ras
+from LungCADLib.scene.grids import set_geometry, to_ras
+from LungCADLib.scene.nodes import StudyNodes
 from LungCADLib.scene.update import remove
 
 COLORS = "vtkMRMLColorTableNodeIron"

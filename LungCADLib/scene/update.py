@@ -1,17 +1,18 @@
 """What came or changed after a study was added to the scene: brought into its nodes, or taken out again."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from LungCADLib.errors import InputError
 from LungCADLib.masks import BoxMask
+from LungCADLib.scene.grids import study_geometry
+from LungCADLib.scene.masks import read_nodules
 from LungCADLib.scene.nodes import (
     StudyNodes,
     fill_centers,
     fill_segmentation,
     fill_table,
-    read_mask,
-    study_geometry,
     study_texts,
 )
 from LungCADLib.segments import NODULE_SEGMENT_PREFIX, nodule_segments, outlines
@@ -63,18 +64,19 @@ def replace_outline(nodes: StudyNodes, study: Study, nodule: str) -> None:
     _add_segments(nodes, study, {nodule})
 
 
-def outline_in_scene(nodes: StudyNodes, study: Study, nodule: str) -> BoxMask | None:
-    """A nodule's outline as its segment has it now; None where it was erased.
+def outlines_in_scene(nodes: StudyNodes, study: Study, ids: Iterable[str]) -> dict[str, BoxMask | None]:
+    """The outlines of some nodules as their segments have them now; None where one was erased.
 
     Raises
     ------
     InputError
-        If the segment is gone, or is not on the CT's grid.
+        If a segment is gone, or is not on the CT's grid.
     """
-    segment = nodes.segmentation.GetSegmentation().GetSegment(NODULE_SEGMENT_PREFIX + nodule)
-    if segment is None:
-        raise InputError(f"The segment of {nodule} was deleted; undo that in Segment Editor, or reject the nodule.")
-    return read_mask(segment, study_geometry(study.scan))
+    segmentation, ids = nodes.segmentation.GetSegmentation(), list(ids)
+    for id_ in ids:
+        if segmentation.GetSegment(NODULE_SEGMENT_PREFIX + id_) is None:
+            raise InputError(f"The segment of {id_} was deleted; undo that in Segment Editor, or reject the nodule.")
+    return read_nodules(segmentation, ids, study_geometry(study.scan))
 
 
 def remove_study(nodes: StudyNodes) -> None:

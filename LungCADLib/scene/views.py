@@ -7,7 +7,8 @@ from typing import Any
 import slicer
 
 from LungCADLib.pictures import LUNG_WINDOW
-from LungCADLib.scene.nodes import LPS_TO_RAS, LUNG_FILL, NODULE_FILL, StudyNodes, to_ras
+from LungCADLib.scene.grids import LPS_TO_RAS, to_ras
+from LungCADLib.scene.nodes import LUNG_FILL, NODULE_FILL, StudyNodes
 from LungCADLib.segments import LUNG_SEGMENT_IDS, NODULE_SEGMENT_PREFIX
 from LungCADLib.study import Nodule, Xyz
 

@@ -12,7 +12,7 @@ from LungCADLib.errors import InputError
 from LungCADLib.readers.orient import upright
 from LungCADLib.readers.plausible import AIR_BELOW_HU, TISSUE_ABOVE_HU, check_range
 from LungCADLib.scan import AIR_HU, Geometry, Header, Scan
-from LungCADLib.scene.nodes import LPS_TO_RAS
+from LungCADLib.scene.grids import LPS_TO_RAS
 from LungCADLib.study import Xyz
 
 _DICOM = slicer.vtkMRMLSubjectHierarchyConstants

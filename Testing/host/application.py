@@ -182,6 +182,8 @@ class Host:
             setattr(slicer, qt_class.__name__, define("slicer", qt_class.__name__, qt_class))
         self._scene = SceneHost()
         self.scene = self._scene.scene
+        # As the Colors module does at its start.
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
         self._modules()
         self._views()
 
