@@ -57,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--json", action="store_true", help="print one JSON object by method, and nothing else")
     out.add_argument("--out", type=Path, metavar="DIR", help="write compare.html and compare.csv there")
     out.add_argument(
+        "--card", type=Path, metavar="DIR",
+        help="write compare.md with its pictures there, and the ensemble: ensemble.json and ensemble.md",
+    )  # fmt: skip
+    out.add_argument(
         "--runs", type=Path, metavar="DIR", default=Path("runs/compare"),
         help="checkpoints and answers; the same command goes on from there, so delete it after a change of the code "
         "(default: %(default)s)",
@@ -81,6 +85,10 @@ def run(args: argparse.Namespace) -> int:
             partial = args.out / f"{name}.partial"
             partial.write_text(content, encoding="utf-8")
             partial.replace(args.out / name)
+    if args.card:
+        from LungCADLib.evaluation.compare_card import write_card
+
+        write_card(compared, args.card)
     if args.json:
         import json
 
@@ -110,6 +118,10 @@ def _check(args: argparse.Namespace) -> None:
             args.usage_error("argument --{}: belongs to --{}; name that file, too".format(*names))
     if args.test_slices and (args.patches or args.folds):
         args.usage_error("argument --test-slices: goes without --patches and --folds, which are for cross-validation")
+    if args.card and (args.slices or args.test_slices or args.patches):
+        args.usage_error(
+            "argument --card: tells of the data that the weights were made with; name its folder with --data"
+        )
     if (args.workers is not None and args.workers < 1) or args.resamples < 2:
         args.usage_error("--workers must be 1 or more, --resamples 2 or more")
 

@@ -94,9 +94,31 @@ def roc_curves(labels: Labels, scores: Mapping[str, Scores], paper: bool = False
     return svg(_LEFT + side + 20, _TOP + side + 44, "ROC curves", parts, paper)
 
 
-def reliability_plot(title: str, labels: Labels, said: Scores, color: str, paper: bool = False) -> str:
+def reliability_plot(title: str, labels: Labels, said: Scores, color: str) -> str:
     """What was said against what was so, in bins of equal mass; below, how often each probability was said."""
-    side, bars = 200, 28
+    return svg(_PLOT_WIDE, _PLOT_HIGH, f"Reliability of {title}", [_reliability(labels, said, color)])
+
+
+def reliability_sheet(labels: Labels, said: Mapping[str, Scores]) -> str:
+    """The reliability plots of all methods, by title, as one picture on white paper."""
+    hues, parts = colors(list(said)), []
+    for i, (title, of) in enumerate(said.items()):
+        x, y = i % _ABREAST * (_PLOT_WIDE + 14), i // _ABREAST * (_PLOT_HIGH + 34)
+        parts.append(
+            f'<g transform="translate({x} {y})"><text x="{_LEFT}" y="20" font-weight="600">{escape(title)}</text>'
+            f'<g transform="translate(0 20)">{_reliability(labels, of, hues[title])}</g></g>'
+        )
+    rows = -(-len(said) // _ABREAST)
+    wide, high = _ABREAST * (_PLOT_WIDE + 14), rows * (_PLOT_HIGH + 34)
+    return svg(wide, high, "Reliability", parts, paper=True)
+
+
+_PLOT, _BARS, _ABREAST = 200, 28, 3
+_PLOT_WIDE, _PLOT_HIGH = _LEFT + _PLOT + 12, _TOP + _PLOT + _BARS + 46
+
+
+def _reliability(labels: Labels, said: Scores, color: str) -> str:
+    side, bars = _PLOT, _BARS
     points = [(_LEFT + side * mean, _TOP + side * (1 - share)) for mean, share, _ in reliability(labels, said, BINS)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     counts = np.histogram(said, np.linspace(0, 1, 21))[0] / max(len(said), 1)
@@ -113,10 +135,10 @@ def reliability_plot(title: str, labels: Labels, said: Scores, color: str, paper
             f'height="{height:.1f}" fill="{color}" opacity="0.5"/>'
         )
     parts += [
-        f'<text x="{_LEFT + 100 * tick}" y="{base + 15}" text-anchor="middle">{tick / 2:g}</text>' for tick in range(3)
+        f'<text x="{_LEFT + side * tick}" y="{base + 15}" text-anchor="middle">{tick:g}</text>' for tick in (0, 0.5, 1)
     ]
     parts.append(f'<text x="{_LEFT + side / 2}" y="{base + 31}" text-anchor="middle">stated suspicion</text>')
-    return svg(_LEFT + side + 12, base + 38, f"Reliability of {title}", parts, paper)
+    return "".join(parts)
 
 
 def _frame(side: float, below: str, beside: str, dashes: bool = False) -> str:

@@ -181,11 +181,11 @@ def plain(compared: Compared) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, result in compared.results.items():
         for key, figures in result.figures.items():
-            numbers = {metric: _numbers(figure) for metric, figure in figures.items()}
+            all_of_it = {metric: numbers(figure) for metric, figure in figures.items()}
             if name == PATCHES:
-                out.setdefault(key, _about(compared, key))["patches"] = numbers
+                out.setdefault(key, _about(compared, key))["patches"] = all_of_it
             else:
-                out[key] = _about(compared, key) | numbers
+                out[key] = _about(compared, key) | all_of_it
     for key, error in compared.errors.items():
         if key in (RULER, *compared.how.methods):
             out[key] = {"title": title_of(key), "error": error}
@@ -198,7 +198,8 @@ def _about(compared: Compared, key: str) -> dict[str, Any]:
     return {"title": title_of(key), "loaded": cost.loaded, "scale": compared.how.scale, **times}
 
 
-def _numbers(figure: Figure) -> dict[str, float | int | None]:
+def numbers(figure: Figure) -> dict[str, float | int | None]:
+    """A figure for JSON, null where it does not exist."""
     return {key: None if math.isnan(n) else round(n, DECIMALS) for key, n in asdict(figure).items()}
 
 
@@ -215,9 +216,9 @@ def _csv_rows(compared: Compared) -> Iterator[list[Any]]:
     for name, result in compared.results.items():
         for key, figures in result.figures.items():
             for metric, figure in figures.items():
-                numbers = _numbers(figure)
+                said = numbers(figure)
                 columns = ("value", "low", "high", "n", "positive", "p")
-                yield [name, key, metric, *("" if numbers.get(c) is None else numbers[c] for c in columns)]
+                yield [name, key, metric, *("" if said.get(c) is None else said[c] for c in columns)]
     for key, cost in compared.effort.items():
         yield ["", key, "train_s", round(cost.train_s, 3), "", "", "", "", ""]
         yield ["", key, "predict_ms", round(cost.predict_ms, 3), "", "", "", "", ""]
