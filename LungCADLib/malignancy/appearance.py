@@ -119,7 +119,10 @@ def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = Non
 
 
 def rate_fused(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
-    """What the networks and the reader-suspicion model's signs say together; `low` and `high` as above."""
+    """What the networks and the reader-suspicion model's signs say together.
+
+    `low` and `high` are the least and the most suspicious of them, as in `rate`.
+    """
     said = _answers(scan, outline)
     signs = np.broadcast_to(suspicion_features(nodule), (len(said), len(TERMS)))
     return _opinion(FUSION, FUSION_MODEL, np.column_stack([said, signs]))
