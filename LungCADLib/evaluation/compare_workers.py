@@ -6,8 +6,9 @@ them does, however that ends, since they speak to it through a pipe.
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -51,7 +52,8 @@ def _here(pieces: Sequence[Piece], failed: set[str], told: Told) -> Iterator[Out
 
 def _outcome(piece: Piece, share: Callable[[float], None]) -> Answers | str:
     try:
-        return work(piece, share)
+        with redirect_stdout(sys.stderr):  # standard output is for the results
+            return work(piece, share)
     except (BrokenPipeError, ConnectionError):
         raise
     except InputError as error:
