@@ -3,9 +3,11 @@
 COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.evaluation.attributes",
     "appearance": "LungCADLib.evaluation.appearance",
+    "cnn-2d": "LungCADLib.evaluation.cnn_2d",
     "detection": "LungCADLib.evaluation.detection",
     "froc": "LungCADLib.evaluation.luna16",
     "dsb": "LungCADLib.evaluation.dsb",
+    "lung-rads-cnn": "LungCADLib.evaluation.lung_rads_cnn",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
 }
