@@ -21,6 +21,9 @@ ENGINES: dict[str, Engine] = {
     appearance.FUSION: appearance.rate_fused,
 }
 
+ALONGSIDE = (reader_model.NAME, appearance.NAME, appearance.FUSION)
+"""Engines that have an opinion on every nodule, whichever is chosen; the published methods only when they are."""
+
 
 def rater(engine: str) -> Engine:
     """The engine of a name.
@@ -34,7 +37,7 @@ def rater(engine: str) -> Engine:
 
 
 def raters(engine: str) -> list[Engine]:
-    """The engine of a name, then the others that can run here: several opinions on one nodule.
+    """The engine of a name, then those of `ALONGSIDE` that can run here: several opinions on one nodule.
 
     Raises
     ------
@@ -42,5 +45,5 @@ def raters(engine: str) -> list[Engine]:
         If there is none of that name.
     """
     first = rater(engine)
-    others = ENGINES.values() if networks_can_run() else [reader_model.rate]
+    others = [ENGINES[name] for name in (ALONGSIDE if networks_can_run() else ALONGSIDE[:1])]
     return [first, *(other for other in others if other is not first)]
