@@ -18,6 +18,7 @@ from LungCADLib.malignancy.appearance import slice_of
 from LungCADLib.malignancy.cnn_2d_view import NATIVE_PIXELS, Crop, views, widths_mm
 from LungCADLib.malignancy.reader_model import MEANING
 from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU, square
+from LungCADLib.malignancy.tested import tested_sentence
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -96,17 +97,4 @@ def tested(data: dict[str, Any]) -> str:
     """One sentence on how well it did, with the ruler beside it on the same nodules."""
     if "figures" not in data:
         return f"not tested yet: run `lungcad evaluate {NAME} --card DIR`"
-    figures = data["figures"]["slices"]
-
-    def said(name: str) -> str:
-        figure = figures[name]
-        if figure["value"] is None:
-            return "too few to say"
-        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-    return (
-        f"AUC {said('auc')}, accuracy {said('accuracy')}; the ruler (long axis) {said('auc_ruler')} and "
-        f"{said('accuracy_ruler')}: on the largest slice of {figures['auc']['n']} LIDC nodules of patients not seen "
-        f"(three or more readers, median rating not 3). AUC among those of 8 to 15 mm: {said('auc_8_15_mm')}; the "
-        f"ruler {said('auc_ruler_8_15_mm')}"
-    )
+    return tested_sentence(data["figures"]["slices"])
