@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from LungCADLib.engines import chosen, networks_can_run
-from LungCADLib.malignancy import appearance, reader_model
+from LungCADLib.malignancy import appearance, ensemble, reader_model
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -15,14 +15,20 @@ class Engine(Protocol):
     def __call__(self, nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion: ...
 
 
+def _rate_together(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
+    """The ensemble's opinion, made of what its members say."""
+    return ensemble.combine([ENGINES[name](nodule, scan, outline) for name in ensemble.members()])
+
+
 ENGINES: dict[str, Engine] = {
     reader_model.NAME: reader_model.rate,
     appearance.NAME: appearance.rate,
     appearance.FUSION: appearance.rate_fused,
+    ensemble.NAME: _rate_together,
 }
 
 ALONGSIDE = (reader_model.NAME, appearance.NAME, appearance.FUSION)
-"""Engines that have an opinion on every nodule, whichever is chosen; the published methods only when they are."""
+"""Engines that have an opinion on every nodule, whichever is chosen; the others only when they are."""
 
 
 def rater(engine: str) -> Engine:
