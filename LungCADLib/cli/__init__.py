@@ -21,6 +21,7 @@ COMMANDS = {
     "analyze": "find, outline, measure and categorize the nodules of a chest CT",
     "compare": "train or load every method and line them up on the same nodules, the ruler first",
     "explain": "show where the networks looked, for one nodule",
+    "export": "write CT slices as JPG or PNG pictures, for other programs",
     "series": "list the series in a folder of DICOM files",
     "phantom": "write a synthetic chest CT with known nodules",
     "models": "list the engines and the weights that come with LungCAD",
