@@ -16,7 +16,9 @@ HEAVY = {"torch", "monai", "sklearn", "slicer", "vtk", "qt"}
 NETWORKS = {
     "detection/retinanet.py",
     "malignancy/appearance_network.py",
+    "malignancy/cnn_2d_network.py",
     "malignancy/lung_rads_cnn_network.py",
+    "malignancy/membership_network.py",
 }
 """Files that hold a network's classes and nothing else; whoever runs the network imports them then."""
 

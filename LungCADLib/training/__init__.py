@@ -7,6 +7,7 @@ COMMANDS: dict[str, str] = {
     "detection": "LungCADLib.training.detection",
     "lung-rads-cnn": "LungCADLib.training.lung_rads_cnn",
     "margin": "LungCADLib.training.margin",
+    "membership": "LungCADLib.training.membership",
     "outline": "LungCADLib.training.outline",
     "reader-model": "LungCADLib.training.reader_model",
     "reduction": "LungCADLib.training.reduction",

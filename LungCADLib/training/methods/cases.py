@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.training.appearance_data import UNDECIDED, patch_hu
+from LungCADLib.training.appearance_data import patch_hu
 from LungCADLib.training.appearance_fusion import measure
+from LungCADLib.training.label_rules import LabelRule
 from LungCADLib.training.patch_sets import Patches
 from LungCADLib.training.slice_sets import Slices
 
@@ -45,17 +46,19 @@ class Cases:
         return Cases(**some, outlined=self.outlined)
 
     @staticmethod
-    def of_slices(slices: Slices) -> "Cases":
-        """The slices with a median malignancy that is not 3; suspicious is a median above 3. Measures every outline."""
-        median = slices.median("malignancy")
-        slices = slices.only(np.isfinite(median) & (median != UNDECIDED))
+    def of_slices(slices: Slices, rule: LabelRule = LabelRule.LEAVE_OUT) -> "Cases":
+        """The slices that count by a rule: by default a median malignancy above 3 against one below 3.
+
+        Measures every outline.
+        """
+        slices = slices.only(rule.counts(slices.median("malignancy")))
         measured = measure(slices)
         return Cases(
             hu=slices.hu,
             mask=slices.mask,
             spacing_mm=slices.spacing_mm,
             diameter_mm=measured.long_axis_mm,
-            suspicious=slices.median("malignancy") > UNDECIDED,
+            suspicious=rule.suspicious(slices.median("malignancy")),
             readers=slices.readers,
             texture=slices.median("texture"),
             vendor=slices.vendor,
