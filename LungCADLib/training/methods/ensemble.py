@@ -14,7 +14,7 @@ from LungCADLib.malignancy.reader_model import ReaderModel
 from LungCADLib.training.reader_fit import fit
 
 KEY = "ensemble"
-TITLE = "Ensemble of the above"
+TITLE = "Ensemble"
 
 MEMBERS: dict[str, str] = {
     "reader-model": "reader-model",
