@@ -40,12 +40,11 @@ def fuzzy_c_means(features: Matrix, seed: int, groups: int = GROUPS, fuzzifier: 
 def class_centers(features: Matrix, seed: int) -> Matrix:
     """K-means centers (k, d) of one class, k with the best silhouette; the mean where there are too few to divide."""
     best, centers = -np.inf, features.mean(axis=0, keepdims=True)
+    different = len(np.unique(features, axis=0))
     for k in PATTERNS:
-        if len(features) <= k:
+        if different <= k:
             break
         found = KMeans(k, n_init=STARTS, random_state=seed).fit(features)
-        if len(set(found.labels_.tolist())) < 2:
-            break
         silhouette = float(silhouette_score(features, found.labels_))
         if silhouette > best:
             best, centers = silhouette, found.cluster_centers_
