@@ -10,5 +10,6 @@ COMMANDS: dict[str, str] = {
     "lung-rads-cnn": "LungCADLib.evaluation.lung_rads_cnn",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
+    "unet-merge": "LungCADLib.evaluation.unet_merge",
 }
 """`lungcad evaluate NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""

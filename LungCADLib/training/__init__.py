@@ -11,5 +11,6 @@ COMMANDS: dict[str, str] = {
     "outline": "LungCADLib.training.outline",
     "reader-model": "LungCADLib.training.reader_model",
     "reduction": "LungCADLib.training.reduction",
+    "unet-merge": "LungCADLib.training.unet_merge",
 }
 """`lungcad train NAME` and the module that offers it through `add_arguments` and `run`; imported when asked for."""
