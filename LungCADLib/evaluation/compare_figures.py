@@ -74,8 +74,8 @@ class Comparison:
 
     def figures(self, name: str) -> Figures:
         """A method's figures by name; a band of size ends the name (`auc_8_15_mm`), and so does what is subtracted."""
-        found = {metric: self._figure(metric, name) for metric in METRICS if metric != "auc"}
-        found |= {_ended("auc", part): self.auc(name, part) for part in ("", *PARTS)}
+        found = {_ended("auc", part): self.auc(name, part) for part in ("", *PARTS)}
+        found |= {metric: self._figure(metric, name) for metric in METRICS if metric != "auc"}
         for other in BESIDE:
             if other in self.scores and other != name:
                 start = f"auc_minus_{other.replace('-', '_')}"
