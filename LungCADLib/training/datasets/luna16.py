@@ -16,6 +16,7 @@ from LungCADLib.errors import InputError
 from LungCADLib.progress import Progress
 from LungCADLib.scan import Geometry
 from LungCADLib.training.datasets.layout import AnnotatedNodule, CaseReport, Report, ScanCase
+from LungCADLib.training.lidc_database import find_database, patient_of_series
 from LungCADLib.training.nodule_sets import read_table
 
 FOLDS = 10
@@ -57,22 +58,24 @@ class Luna16:
             if series not in met and len(here) == FOLDS:
                 sentence = f"{TABLE} has {len(rows)} nodules of {series}, whose .mhd file is in no subset."
                 reports.append(CaseReport.of(series, missing=[sentence]))
-        return Report(self.name, str(folder), tuple(reports), tuple(_notes(here, volumes, nodules)))
+        notes = (*_notes(here, volumes, nodules), *_shared(volumes, _patients()))
+        return Report(self.name, str(folder), tuple(reports), notes)
 
     def cases(self, folder: Path) -> Iterator[ScanCase]:
-        """One volume after the other with its nodules; the fold is the subset. The patient is the series: LUNA16 does
-        not name patients, and LIDC's map (`lidc_patient_of_series.csv`) is needed where someone has two.
+        """One volume after the other with its nodules; the fold is the subset.
+
+        LUNA16 does not name patients: without LIDC's annotation database the series stands for the patient.
         """
         from LungCADLib.readers import read_scan
 
-        nodules = self._nodules(folder)
+        nodules, patients = self._nodules(folder), _patients()
         for fold, path in sorted(_volumes(folder)):
             scan = read_scan(path)
             found = tuple(
                 AnnotatedNodule(str(i + 1), (row[0], row[1], row[2]), row[3], readers=3)
                 for i, row in enumerate(nodules.get(path.stem, []))
             )
-            yield ScanCase(path.stem, path.stem, scan, found, fold=fold)
+            yield ScanCase(path.stem, patients.get(path.stem, path.stem), scan, found, fold=fold)
 
     def _nodules(self, folder: Path) -> dict[str, list[tuple[float, ...]]]:
         """Center and diameter by series."""
@@ -139,6 +142,25 @@ def _grid(path: Path) -> Geometry | None:
 def _inside(grid: Geometry, lps: tuple[float, ...]) -> bool:
     index = grid.to_index(lps)
     return bool(((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all())
+
+
+def _patients() -> dict[str, str]:
+    """LIDC's patients by series; none where the annotation database is not installed."""
+    try:
+        return patient_of_series(find_database())
+    except InputError:
+        return {}
+
+
+def _shared(volumes: list[tuple[int, Path]], patients: dict[str, str]) -> Iterator[str]:
+    """Whose volumes are in several subsets, which as folds would be tested on patients they were learned from."""
+    folds: dict[str, set[int]] = {}
+    for fold, path in volumes:
+        if path.stem in patients:
+            folds.setdefault(patients[path.stem], set()).add(fold)
+    twice = sorted(patient for patient, of in folds.items() if len(of) > 1)
+    if twice:
+        yield f"Patients with volumes in several subsets, split by patient instead: {', '.join(twice)}."
 
 
 def _notes(
