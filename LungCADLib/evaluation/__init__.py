@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "froc": "LungCADLib.evaluation.luna16",
     "dsb": "LungCADLib.evaluation.dsb",
     "lung-rads-cnn": "LungCADLib.evaluation.lung_rads_cnn",
+    "membership": "LungCADLib.evaluation.membership",
     "outline": "LungCADLib.evaluation.outline",
     "reader-model": "LungCADLib.evaluation.reader_model",
     "unet-merge": "LungCADLib.evaluation.unet_merge",

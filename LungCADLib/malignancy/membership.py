@@ -21,6 +21,7 @@ from LungCADLib.malignancy.patterns import Answers, Patterns
 from LungCADLib.malignancy.preprocessing import Step, preprocessed
 from LungCADLib.malignancy.reader_model import MEANING
 from LungCADLib.malignancy.slice_view import eight_sides
+from LungCADLib.malignancy.tested import tested_sentence
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -123,16 +124,4 @@ def tested(data: dict[str, Any]) -> str:
     """One sentence on how well `membership.json` did, with the ruler beside it on the same nodules."""
     if "figures" not in data:
         return f"not tested yet: run `lungcad evaluate {NAME} --card DIR`"
-    figures = data["figures"]["slices"]
-
-    def said(name: str) -> str:
-        figure = figures[name]
-        if figure["value"] is None:
-            return "too few to say"
-        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-    return (
-        f"AUC {said('auc')}; the ruler (long axis) {said('auc_ruler')}: on the largest slice of {figures['auc']['n']} "
-        "LIDC nodules of patients not seen (three or more readers, median rating not 3). "
-        f"Among those of 8 to 15 mm: {said('auc_8_15_mm')}; the ruler {said('auc_ruler_8_15_mm')}"
-    )
+    return tested_sentence(data["figures"]["slices"])
