@@ -190,7 +190,7 @@ def on_set(path: Path, state: Any, said: dict[str, Any], device: str) -> tuple[F
 
 def _write_card(folder: Path, found: Found, classes: Report, said: dict[str, Any], notes: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    data = lung_rads_cnn.packaged() | {"figures": numbers(found)}
+    data = lung_rads_cnn.packaged() | {"figures": {"slices": numbers(found)}}
     write_table(folder / f"{NAME}.json", data)
     parameters = sum(p.numel() for p in lung_rads_cnn.networks()[0].parameters())
     (folder / f"{NAME}.md").write_text(card(data, said, parameters, found, classes, notes), encoding="utf-8")
