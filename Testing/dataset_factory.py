@@ -141,8 +141,8 @@ def write_lung_rads(folder: Path, names: Sequence[str] = ("lung_cancer_train.pkl
     return folder
 
 
-def pickled_table(columns: dict[str, list[Any]]) -> bytes:
-    """A data frame of object columns, pickled as pandas 1.3 and later do, without pandas.
+def pickled_table(columns: dict[str, list[Any]], older: bool = False) -> bytes:
+    """A data frame of object columns, pickled as pandas 1.3 and later do (or as before, `older`), without pandas.
 
     `test_restricted_pickle` compares its layout with what real pandas wrote.
     """
@@ -162,7 +162,12 @@ def pickled_table(columns: dict[str, list[Any]]) -> bytes:
             ),
         ]  # fmt: skip
         block = _call(named("pandas._libs.internals", "_unpickle_block"), values, slice(0, len(columns), 1), 2)
-        manager = _call(named("pandas.core.internals.managers", "BlockManager"), (block,), axes)
+        kind = named("pandas.core.internals.managers", "BlockManager")
+        manager = _call(kind, (block,), axes)
+        if older:
+            kept = {"axes": axes, "blocks": [{"values": values, "mgr_locs": slice(0, len(columns), 1)}]}
+            manager = kind()
+            kind.__getstate__ = lambda self: (axes, [values], axes[:1], {"0.14.1": kept})
         frame = named("pandas.core.frame", "DataFrame")()
         frame.__dict__ |= {"_mgr": manager, "_typ": "dataframe", "_metadata": [], "attrs": {}, "_flags": {}}
         return pickle.dumps(frame, protocol=5)

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 from dataset_factory import lung_rads_rows, pickled_table
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas_pickles import VERSIONS, real_pickle
 
@@ -185,6 +185,29 @@ def test_what_is_no_table_is_refused_in_one_sentence(tmp_path, data, what):
     with pytest.raises(InputError, match=what) as error:
         PickledTable(write(tmp_path, data))
     assert str(tmp_path) in str(error.value)
+
+
+def test_the_layout_before_pandas_1_3_is_read(tmp_path):
+    rows = lung_rads_rows(2)
+    with PickledTable(write(tmp_path, pickled_table(rows, older=True))) as table:
+        assert table.columns["label1"] == rows["label1"]
+        assert np.array_equal(table.array("mask", 1), rows["mask"][1])
+
+
+@given(st.integers(0, len(real_pickle("2.2.3", 5)) - 1), st.integers(0, 255), st.booleans())
+@settings(max_examples=400)
+def test_a_damaged_pickle_is_refused_or_still_a_table_and_nothing_else_happens(tmp_path_factory, at, value, cut):
+    data = bytearray(real_pickle("2.2.3", 5))
+    data[at] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.pkl"
+    path.write_bytes(data[:at] if cut else data)
+    try:
+        with PickledTable(path) as table:
+            for name in ("mask", "hu_array", "hu_array_old"):
+                if name in table.columns:
+                    [table.array(name, row) for row in range(len(table))]
+    except InputError as error:
+        assert str(path) in str(error)
 
 
 plain = st.recursive(
