@@ -8,6 +8,7 @@ import pytest
 from LungCADLib.cli import main
 from LungCADLib.errors import InputError
 from LungCADLib.evaluation import detection, detection_road
+from LungCADLib.evaluation.detection_card import scan_rows
 from LungCADLib.evaluation.detection_figures import figures, found_at, strata
 from LungCADLib.evaluation.detection_road import UNSEEN, Walked, listed_scans, truth_of_listed
 from LungCADLib.evaluation.detection_truth import Truth, read_truth
@@ -40,6 +41,15 @@ def test_marks_count_from_the_threshold_and_from_4_mm_on():
     assert found["sensitivity_0_to_6_mm"]["value"] == 0
     assert found["sensitivity_part_solid"]["n"] == 2
     assert set(found["cpm"]) == {"value", "low", "high", "n"}
+
+
+def test_marks_on_doubtful_findings_are_told_apart_from_false_ones():
+    one = walked([(0, 10)], [(1, 0.9, 9), (20, 0.7, 8), (60, 0.5, 5), (21, 0.2, 8)], excluded=[(20, 10)])
+    assert [row[2:] for row in scan_rows([one], 0.4)] == [
+        ("10.0 mm part-solid", "found", "0.90, after 0 false"),
+        ("1 false marks of 4 mm or more", "", "0.50 (5 mm)"),
+        ("1 marks on doubtful findings, counted neither way", "", "0.70 (8 mm)"),
+    ]
 
 
 def test_strata_are_read_at_a_rate_of_false_marks():

@@ -30,10 +30,16 @@ def scan_rows(walked: Sequence[Walked], threshold: float) -> list[tuple[str, ...
             said = "found" if best >= threshold else "missed"
             result = f"{best:.2f}, after {int((scored.false > best).sum())} false" if np.isfinite(best) else "no mark"
             rows.append((one.name, one.seen, f"{nodule['diameter_mm']:.1f} mm {kind}".strip(), said, result))
-        false = one.false(threshold, least_mm)
-        scores = ", ".join(f"{one.scores[i]:.2f} ({one.sizes_mm[i]:.0f} mm)" for i in false)
-        rows.append((one.name, one.seen, f"{len(false)} false marks of {least_mm:g} mm or more", "", scores))
+        false, excluded = one.false(threshold, least_mm), one.excluded(threshold, least_mm)
+        rows.append((one.name, one.seen, f"{len(false)} false marks of {least_mm:g} mm or more", "", _said(one, false)))
+        if len(excluded):
+            said = f"{len(excluded)} marks on doubtful findings, counted neither way"
+            rows.append((one.name, one.seen, said, "", _said(one, excluded)))
     return rows
+
+
+def _said(one: Walked, marks: NDArray[np.intp]) -> str:
+    return ", ".join(f"{one.scores[i]:.2f} ({one.sizes_mm[i]:.0f} mm)" for i in marks)
 
 
 def rows_of(found: Mapping[str, Figure]) -> list[tuple[str, ...]]:
@@ -108,7 +114,10 @@ around it; {steps} batches of 48 views, seed {seed}. No patient kept for indepen
 
 **How it was tested.** The whole road runs on the scan; the patient's own network, which never saw the patient, speaks
 alone, so what all five say of another patient should be steadier. A nodule is found when a mark's center lies nearer
-to its center than its radius; other marks are false, also those on small nodules that nobody labeled.
+to its center than its radius; other marks are false, also those on small nodules that nobody labeled. Doubtful
+findings count neither way: in lidc-idri-0003 what one reader of four marked; in cptac-lscc-c3n-00247 three places that
+no radiologist has labeled and that we took for nodules when we looked at the marks, two solid ones of 6 and 5 mm and
+one of 8 mm that is calcified throughout. Whoever calls those false adds 3 to that scan.
 
 {scans}
 

@@ -65,10 +65,22 @@ class Walked:
 
     def false(self, threshold: float, least_mm: float) -> NDArray[np.intp]:
         """Rows of the marks on nothing, of at least this score and mean diameter."""
-        t = self.truth
-        on = hits(self.marks_mm, t.nodules_mm, t.diameters_mm).any(axis=1)
-        on |= hits(self.marks_mm, t.excluded_mm, t.excluded_diameters_mm).any(axis=1)
-        return np.flatnonzero(~on & (self.scores >= threshold) & (self.sizes_mm >= least_mm))
+        return np.flatnonzero(~self._on_nodules & ~self._on_excluded & self._counts(threshold, least_mm))
+
+    def excluded(self, threshold: float, least_mm: float) -> NDArray[np.intp]:
+        """Rows of the marks on what is neither right nor wrong to mark, of at least this score and mean diameter."""
+        return np.flatnonzero(~self._on_nodules & self._on_excluded & self._counts(threshold, least_mm))
+
+    def _counts(self, threshold: float, least_mm: float) -> NDArray[np.bool_]:
+        return np.asarray((self.scores >= threshold) & (self.sizes_mm >= least_mm))
+
+    @property
+    def _on_nodules(self) -> NDArray[np.bool_]:
+        return np.asarray(hits(self.marks_mm, self.truth.nodules_mm, self.truth.diameters_mm).any(axis=1))
+
+    @property
+    def _on_excluded(self) -> NDArray[np.bool_]:
+        return np.asarray(hits(self.marks_mm, self.truth.excluded_mm, self.truth.excluded_diameters_mm).any(axis=1))
 
 
 def walk(name: str, scan: Scan, truth: Truth, nodules: list[dict[str, Any]], engine: str) -> Walked:
