@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from dicom_factory import axial, save
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from slice_factory import write_rows
 
 from LungCADLib.readers import read_scan
@@ -64,9 +65,9 @@ def reading_xml(series_uid: str, sessions: Sequence[str], head: str = "") -> str
     )
 
 
-def write_lidc(folder: Path, patient: str = "LIDC-IDRI-9001") -> Path:
+def write_lidc(folder: Path, patient: str = "LIDC-IDRI-9001", series: Sequence[Dataset] = ()) -> Path:
     """One patient: a nodule that two readers outline in three images and rate 4 and 5, and one under 3 mm."""
-    series = axial(SLICES, patient=patient, series=patient)
+    series = series or axial(SLICES, patient=patient, series=patient)
     place = folder / patient / "study" / "series"
     save(place, series)
     images = [(one.SOPInstanceUID, float(one.ImagePositionPatient[2])) for one in series]

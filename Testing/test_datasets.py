@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dataset_factory import SQUARE, nodule_xml, reading_xml, write_dsb2017, write_lidc, write_luna16, write_pair
-from dicom_factory import axial, save
+from dicom_factory import axial, save, stacked
 from slice_factory import write_rows
 
 from LungCADLib.cli import main
@@ -81,6 +81,16 @@ def test_a_contour_runs_outside_what_it_encloses(tmp_path):
     assert nodule.readers == 2
     assert nodule.ratings["malignancy"] == (4, 5)
     assert nodule.label == "malignant"
+
+
+def test_contours_stay_in_their_place_in_a_scan_that_was_turned(tmp_path):
+    # The patient lies on the belly: rows of the image run to the right, columns to the front.
+    series = stacked((-1, 0, 0, 0, -1, 0), 16, 5.0, travel=(0, 0, 1), shape=(30, 40))
+    (case,) = data_set("lidc-idri").cases(write_lidc(tmp_path, series=series))
+    x, y, z = (float(v) for v in series[6].ImagePositionPatient)
+    assert case.nodules[0].center_lps_mm == pytest.approx((x - 11.5 * 4, y - 11.5 * 4, z), abs=0.01)
+    assert case.scan.geometry.direction == pytest.approx(np.eye(3))
+    assert case.nodules[0].outline.mask.sum() == 12
 
 
 def test_small_nodules_and_non_nodules_are_counted_not_outlined(tmp_path):
