@@ -13,14 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="DIR", help="a folder (searched with everything below it), DICOMDIR or file")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder for the pictures and their manifest")
     parser.add_argument(
-        "--window", type=Window, choices=list(Window), default=Window.LUNG,
+        "--window", choices=[one.value for one in Window], default=Window.LUNG.value,
         help="lung: -1350 to 150 HU; wide: -1000 to 400 HU (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--format",
-        type=Kind,
-        choices=list(Kind),
-        default=Kind.JPG,
+        choices=[one.value for one in Kind],
+        default=Kind.JPG.value,
         help="png loses no more (default: %(default)s)",
     )
     parser.add_argument("--size", type=_side, default=SIDE, metavar="PIXELS", help="of a side (default: %(default)s)")
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and nothing is enlarged)",
     )  # fmt: skip
     parser.add_argument(
-        "--preprocess", type=Step, nargs="*", choices=list(Step), default=[], metavar="STEP",
+        "--preprocess", nargs="*", choices=[one.value for one in Step], default=[], metavar="STEP",
         help=f"of every slice, in this order: {', '.join(Step)}",
     )  # fmt: skip
 
@@ -40,13 +39,15 @@ def run(args: argparse.Namespace) -> int:
     from LungCADLib.cli import screen
     from LungCADLib.errors import OutputError
     from LungCADLib.jobs.output import publishing
+    from LungCADLib.malignancy.preprocessing import Step
     from LungCADLib.progress import Progress
-    from LungCADLib.training.picture_export import LOSS, MANIFEST, Look, export
+    from LungCADLib.training.picture_export import LOSS, MANIFEST, Kind, Look, Window, export
 
     out = Path(args.out)
     if out.exists():
         raise OutputError(f"{out} is already there; remove it or choose another --out.")
-    look = Look(args.window, args.format, args.size, args.stretch, tuple(args.preprocess))
+    steps = tuple(Step(name) for name in args.preprocess)
+    look = Look(Window(args.window), Kind(args.format), args.size, args.stretch, steps)
     messages = screen.messages()
     with screen.following(messages) as report:
         progress = Progress(report=report, shares={"export": 1.0})

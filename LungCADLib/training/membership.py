@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file that `lungcad train appearance` wrote (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--label-rule", type=LabelRule, choices=list(LabelRule), default=LabelRule.LEAVE_OUT, metavar="RULE",
+        "--label-rule", choices=[rule.value for rule in LabelRule], default=LabelRule.LEAVE_OUT.value, metavar="RULE",
         help=f"which nodules are suspicious, by the readers' median: {', '.join(LabelRule)}; the paper's is "
         f"{LabelRule.SUSPICIOUS} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--preprocess", type=Step, nargs="*", choices=list(OF_PATCHES), default=[], metavar="STEP",
+        "--preprocess", nargs="*", choices=[step.value for step in OF_PATCHES], default=[], metavar="STEP",
         help=f"of every picture, in training and in use: {', '.join(OF_PATCHES)}; the paper's is erode (default: none; "
         "some pictures are altered in training anyway)",
     )  # fmt: skip
@@ -68,14 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from LungCADLib.training.methods.cases import Cases
     from LungCADLib.training.slice_sets import read_slices
 
-    cases = Cases.of_slices(
-        read_slices(args.data / SLICES / "slices.npz", args.data / SLICES / "ratings.csv"), args.label_rule
-    )
+    slices = read_slices(args.data / SLICES / "slices.npz", args.data / SLICES / "ratings.csv")
+    cases = Cases.of_slices(slices, LabelRule(args.label_rule))
     description = {
         "network": "MembershipNetwork",
         "start": args.start if args.start in (TRANSFER, SCRATCH) else "file",
-        "label_rule": str(args.label_rule),
-        "preprocess": [str(step) for step in args.preprocess],
+        "label_rule": args.label_rule,
+        "preprocess": args.preprocess,
         "gan_share": args.gan_share,
         "gan_steps": args.gan_steps if args.gan_share else 0,
         "data": "LIDC-IDRI, CC BY 3.0",
@@ -96,7 +95,7 @@ def _recipe(cases: "Cases", left_out: Collection[str], args: argparse.Namespace)
 
     fold = fold_of_patient()[next(iter(left_out))]
     learned = cases.only(~np.isin(cases.patient, list(left_out)))
-    learned = learned.only(~held_out(learned.patient, args.seed + fold))
+    learned = learned.only(~held_out(learned, args.seed + fold))
     return recipe(learned, args.steps, _choices(learned, fold, args))
 
 
@@ -112,7 +111,7 @@ def _choices(learned: "Cases", fold: int, args: argparse.Namespace) -> "Choices"
     elif args.start != SCRATCH:
         start = network_of(read_members(Path(args.start))[0][fold])
     generated = _generated(learned, fold, args) if args.gan_share and fold in args.folds else None
-    return Choices(start, args.preprocess, generated, args.gan_share)
+    return Choices(start, _steps(args), generated, args.gan_share)
 
 
 def _generated(learned: "Cases", fold: int, args: argparse.Namespace) -> Any:
@@ -124,7 +123,7 @@ def _generated(learned: "Cases", fold: int, args: argparse.Namespace) -> Any:
     from LungCADLib.training.gan import GanRecipe, generate, train_gan
 
     of = learned.only(learned.suspicious)
-    pictures = still_views(preprocessed(of.hu, args.preprocess), of.spacing_mm)[:, 0].numpy()
+    pictures = still_views(preprocessed(of.hu, _steps(args)), of.spacing_mm)[:, 0].numpy()
     made = GanRecipe(
         pictures, args.gan_steps, width=GAN_WIDTH, augment=diff_augment, settings={"augment": "DiffAugment"}
     )
@@ -163,13 +162,13 @@ def _write_patterns(path: Path, cases: "Cases", args: argparse.Namespace) -> Non
     found = []
     for k in range(FOLDS):
         learned = cases.only(folds != k)
-        held = held_out(learned.patient, args.seed + k)
-        found.append(patterns_of(members[k], learned, held, args.seed + k, args.preprocess).to_json())
+        held = held_out(learned, args.seed + k)
+        found.append(patterns_of(members[k], learned, held, args.seed + k, _steps(args)).to_json())
     table = {
         "name": NAME,
         "version": VERSION,
         "training": {
-            "label_rule": str(args.label_rule),
+            "label_rule": args.label_rule,
             "nodules": len(cases),
             "suspicious": int(cases.suspicious.sum()),
             "patients": len(set(cases.patient.tolist())),
@@ -182,6 +181,10 @@ def _write_patterns(path: Path, cases: "Cases", args: argparse.Namespace) -> Non
         f"{path}: patterns of {len(cases)} nodules ({table['training']['suspicious']} suspicious) of "  # type: ignore[index]
         f"{table['training']['patients']} patients, of each network without the patients it has not seen."  # type: ignore[index]
     )
+
+
+def _steps(args: argparse.Namespace) -> tuple[Step, ...]:
+    return tuple(Step(name) for name in args.preprocess)
 
 
 def _share(text: str) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.errors import InputError
 from LungCADLib.malignancy import appearance, membership
 from LungCADLib.malignancy.membership_network import MembershipNetwork
 from LungCADLib.malignancy.patterns import Answers, Patterns
@@ -63,7 +64,7 @@ class Membership:
 
     def fit(self, cases: Cases, run: Run) -> FittedMembership:
         """One network and its patterns."""
-        held = held_out(cases.patient, run.seed)
+        held = held_out(cases, run.seed)
         start = unseen_start(cases.patient)
         made = recipe(
             cases.only(~held),
@@ -100,11 +101,26 @@ def patterns_of(
     return fit_patterns(features([network], cases, steps, device)[0][0], cases.suspicious, held, seed)
 
 
-def held_out(patients: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
-    """Whether each case (n,) is of a patient kept from the network: every `HELD`th one, in an order by the seed."""
-    names = np.unique(patients)
-    chosen = np.random.default_rng(seed).permutation(names)[: max(1, len(names) // HELD)]
-    return np.isin(patients, chosen)
+def held_out(cases: Cases, seed: int) -> NDArray[np.bool_]:
+    """Whether each case (n,) is of a patient kept from the network: every `HELD`th one, in an order by the seed.
+
+    Of those with a suspicious nodule and of the others apart, so that both parts have both.
+
+    Raises
+    ------
+    InputError
+        If there are not two patients of each.
+    """
+    random = np.random.default_rng(seed)
+    of = np.unique(cases.patient[cases.suspicious])
+    kinds = (of, np.setdiff1d(cases.patient, of))
+    if any(len(names) < 2 for names in kinds):
+        raise InputError(
+            "Method 000 needs two patients with a suspicious nodule and two without: it learns from some and is "
+            "calibrated on others."
+        )
+    chosen = [random.permutation(names)[: max(1, len(names) // HELD)] for names in kinds]
+    return np.isin(cases.patient, np.concatenate(chosen))
 
 
 def unseen_start(patients: NDArray[np.str_]) -> int | None:
