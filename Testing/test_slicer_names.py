@@ -110,6 +110,28 @@ def test_a_name_exists_in_slicer(name):
     assert exists(name), f"{name} is neither in slicer-api.json nor in the table of Slicer's sources"
 
 
+PYTHONS_OWN = {"TemporaryDirectory", "Popen", "Placement", "FreeGpuMemory", "SampleDataLogic", "NodeModify"}
+"""Names in Slicer's manner that are none of its methods: Python's, LungCAD's, and two that are written in Python."""
+
+
+def test_every_method_in_slicers_manner_is_one_of_its_classes():
+    """`node.GetNthControlPointLabel` and the like, whose objects no static check can tell the class of."""
+    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+    import vtk
+
+    classes = [getattr(module, name, None) for module in (slicer, vtk) for name in dir(module)]
+    known = {member for cls in classes if isinstance(cls, type) for member in dir(cls)}
+    used = {
+        node.attr: path.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and re.fullmatch(r"[A-Z][a-z]+[A-Z]\w*", node.attr)
+    }
+    assert len(used) > 80
+    roles = {name.rpartition(".")[2] for name in ENUMS}
+    assert {name: file for name, file in used.items() if name not in known | PYTHONS_OWN | roles} == {}
+
+
 def test_the_table_of_sources_has_nothing_that_nobody_uses():
     assert not SOURCES.keys() - set(USED)
 

@@ -84,7 +84,6 @@ def show_overlay(nodes: StudyNodes, heat: HeatMap, grid: Geometry, title: str) -
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
     if legend is not None:
         legend.SetTitleText(title)
-        legend.SetLabelFormat("%.1f")
         legend.SetNumberOfLabels(3)
         legend.SetSaveWithScene(False)
     _jump(node, grid.to_lps(heat.hottest))
