@@ -172,7 +172,12 @@ class LungCADTest(ScriptedLoadableModuleTest):
         self.panel = slicer.util.getModuleWidget("LungCAD").panel
 
     def runTest(self):
-        for test in (self.test_panel_opens, self.test_what_is_no_ct_is_refused, self.test_whole_road):
+        for test in (
+            self.test_panel_opens,
+            self.test_what_is_no_ct_is_refused,
+            self.test_engines_are_offered,
+            self.test_whole_road,
+        ):
             self.setUp()
             test()
         slicer.mrmlScene.Clear()
@@ -187,26 +192,38 @@ class LungCADTest(ScriptedLoadableModuleTest):
         self.assertFalse(self.panel.ui.applyButton.enabled)
         self.assertTrue(self.panel.ui.inputMessage.text)
 
-    def test_whole_road(self):
-        """The phantom through the other process into the scene, then a verdict; only where what it needs is there."""
-        from LungCADLib.panel import requirements
+    def test_engines_are_offered(self):
+        from LungCADLib import malignancy
 
-        missing = set(map(requirements.name_of, requirements.missing())) & {"pydantic", "pydicom", "SimpleITK"}
-        if missing:
-            self.delayDisplay(f"The road was not tested: {', '.join(sorted(missing))} is not installed")
-            return
+        box = self.panel.ui.malignancy
+        self.panel.ui.advancedBox.checked = True
+        self.assertEqual({box.itemData(i) for i in range(box.count)}, set(malignancy.ENGINES))
+        self.panel.ui.advancedBox.checked = False
+
+    def test_whole_road(self):
+        """The phantom through the other process into the scene, then a verdict, with networks where PyTorch is there.
+
+        Where even pydantic is missing nothing can be analyzed, and the button must say so.
+        """
+        from LungCADLib.engines import networks_can_run
         from LungCADLib.phantom import small_phantom
         from LungCADLib.scene.nodes import add_volume
 
         ui = self.panel.ui
         ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, small_phantom(0).scan))
+        if self.panel.setup.blocking:
+            self.assertFalse(ui.applyButton.enabled)
+            self.assertIn(self.panel.setup.blocking[0], ui.applyButton.toolTip)
+            self.delayDisplay(f"The road was not tested: {', '.join(self.panel.setup.blocking)} is not installed")
+            return
         ui.applyButton.click()
         self.wait(lambda: self.panel.run is None)
         self.assertEqual(ui.runMessage.text, "")
         self.assertGreater(ui.noduleTable.rowCount, 3)
         ui.noduleTable.selectRow(0)
-        ui.rejectButton.click()
         session = self.panel.results.session
+        self.assertEqual(session.study.provenance.settings.detector, "network" if networks_can_run() else "blobs")
+        ui.rejectButton.click()
         self.assertEqual([change.action for change in session.study.changes], ["rejected"])
         ui.undoButton.click()
         self.assertEqual(len(session.study.counted), ui.noduleTable.rowCount)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import unittest
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -223,6 +224,17 @@ def test_killing_the_worker_is_one_message_and_apply_works_again(widget, ui, che
 def test_the_tests_that_slicer_runs_pass_here_too(widget, monkeypatch):
     monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
     module.LungCADTest().runTest()
+
+
+def test_the_scene_tests_that_slicer_runs_pass_here_too(widget, monkeypatch):
+    monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
+    monkeypatch.syspath_prepend(HERE / "Python")
+    import LungCADSceneTest
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromModule(LungCADSceneTest).run(result)
+    assert result.testsRun == 3
+    assert [text for _, text in result.errors + result.failures + result.skipped] == []
 
 
 def test_the_phantom_is_offered_as_sample_data_with_its_sum(widget, monkeypatch):
