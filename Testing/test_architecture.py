@@ -16,6 +16,7 @@ HEAVY = {"torch", "monai", "sklearn", "slicer", "vtk", "qt"}
 NETWORKS = {
     "detection/retinanet.py",
     "malignancy/appearance_network.py",
+    "malignancy/calm_network.py",
     "malignancy/cnn_2d_network.py",
     "malignancy/lung_rads_cnn_network.py",
     "malignancy/membership_network.py",

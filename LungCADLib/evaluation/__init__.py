@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.evaluation.attributes",
     "appearance": "LungCADLib.evaluation.appearance",
+    "calm": "LungCADLib.evaluation.calm",
     "cnn-2d": "LungCADLib.evaluation.cnn_2d",
     "detection": "LungCADLib.evaluation.detection",
     "froc": "LungCADLib.evaluation.luna16",

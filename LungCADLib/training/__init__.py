@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "attributes": "LungCADLib.training.attributes",
     "appearance": "LungCADLib.training.appearance",
+    "calm": "LungCADLib.training.calm",
     "cnn-2d": "LungCADLib.training.cnn_2d",
     "detection": "LungCADLib.training.detection",
     "lung-rads-cnn": "LungCADLib.training.lung_rads_cnn",
