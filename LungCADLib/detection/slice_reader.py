@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PIXEL_MM = 1.0
 
 LEAST_SLICE_MM = 1.25
-"""Slices that lie nearer to each other are averaged to at least this: a nodule of 4 mm still has three of them."""
+"""Slices that lie nearer to each other are averaged, as few together as reach this: a scan of 1 mm is read in steps of
+2 mm, half as long. A nodule of 4 mm still has two slices, which Z merging asks for."""
 
 MARGIN_MM = 24.0
 """Of what is shown around the lungs: as far as the network's answer depends on."""

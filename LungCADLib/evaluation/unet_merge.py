@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan", type=Path, action="append", metavar="DIR", default=[],
         help="with --pictures: a CT; may be repeated (default: the listed scans with lesions)",
     )  # fmt: skip
-    parser.add_argument("--card", type=Path, metavar="DIR", help=f"write the model card {NAME}.md there")
+    parser.add_argument("--card", type=Path, metavar="DIR", help=f"also write the model card {NAME}.md there")
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
 
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.card:
         text = card(slice_reader().description, found, OPERATING_POINT)
         (args.card / f"{NAME}.md").write_text(text, encoding="utf-8")
-    elif args.json:
+    if args.json:
         sys.stdout.write(json.dumps(_as_json(found)) + "\n")
     else:
         _show(found)
