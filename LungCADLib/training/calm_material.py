@@ -13,6 +13,9 @@ from LungCADLib.training.lung_patches import STORED_SIDE, middles, shifted
 COPIES = 3
 """Altered copies of each patch that classifiers learn from beside the patch as it is."""
 
+MANY = 60
+"""A patient with more patches than this is a whole CT; the most nodules of one patient are far fewer."""
+
 SHIFT = 2
 """Pixels by which copies are moved at most, about as far as a detector is off. Paper 003 moves nodules by up to 10, but
 then the middle, where a nodule is and other places are not, no longer tells."""
@@ -106,12 +109,17 @@ def stored_patches(hu: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def parted(material: Material, share: float, seed: int) -> tuple[Material, Material]:
-    """The material without a share of the patients who have positives, and that share's patches.
+    """The material without a share of the patients, and that share's patches.
 
-    Patients without positives are a few whole CTs; of each of them the same share of patches is held out instead.
+    It is of the patients with positives and of those without, one of each at least. A few whole CTs give hundreds of
+    patches each; of these the share is of the patches, since one CT left out would be missed.
     """
     random = np.random.default_rng([seed, 3])
-    own = np.unique(material.patient[material.positive])
-    held = np.isin(material.patient, random.permutation(own)[: max(1, round(share * len(own)))])
-    held |= ~np.isin(material.patient, own) & (random.random(len(material)) < share)
+    _, of, counts = np.unique(material.patient, return_inverse=True, return_counts=True)
+    whole = counts > MANY
+    positive = np.bincount(of, material.positive) > 0
+    held = whole[of] & (random.random(len(material)) < share)
+    for kind in (positive & ~whole, ~positive & ~whole):
+        some = random.permutation(np.flatnonzero(kind))
+        held |= np.isin(of, some[: max(1, round(share * len(some)))])
     return material.only(~held), replace(material.only(held), generated=material.generated[:0])
