@@ -242,6 +242,7 @@ def test_the_page_needs_nothing_else_and_a_try_says_loudly_that_it_is_one(compar
     assert "ONLY 0.1 OF THE USUAL TRAINING" in page
     assert page.count("<svg") == 2 + 3  # areas and curves, and each method's reliability
     assert "The ruler alone reaches an AUC of 1.000" in page
+    assert "one reader&#x27;s rating tells there" in page
     table = _rows(tmp_path / "out" / "compare.csv")
     assert {row["method"] for row in table} == {"ruler", "coin", "reader-model"}
     assert not list((tmp_path / "out").glob("*.partial"))

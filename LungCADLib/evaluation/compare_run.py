@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from LungCADLib.evaluation.classification import Figure, Resamples, auc
 from LungCADLib.evaluation.compare_figures import RULER, Comparison, Figures
 from LungCADLib.evaluation.compare_sets import SLICES, Asked, Design
 from LungCADLib.evaluation.compare_work import Answers, Piece
@@ -49,11 +50,15 @@ class Effort:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What was said of one set, by method, and the figures made of it."""
+    """What was said of one set, by method, and the figures made of it.
+
+    `one_reader` is the AUC of one reader's rating for what the other three think, None where nobody knows.
+    """
 
     asked: Asked
     comparison: Comparison
     figures: Mapping[str, Figures]
+    one_reader: Figure | None
 
 
 @dataclass(eq=False)
@@ -214,4 +219,8 @@ def _add_ensemble(
 def _result(asked: Asked, said: Mapping[str, NDArray[np.float64]], how: How) -> Result:
     cases = asked.cases
     comparison = Comparison(cases.suspicious, cases.diameter_mm, cases.patient, said, how.rounds, how.seed)
-    return Result(asked, comparison, {key: comparison.figures(key) for key in said})
+    readers, one_reader = asked.readers, None
+    if readers is not None and len(set(readers.suspicious.tolist())) == 2:
+        draws = Resamples(readers.patient.tolist(), how.rounds, how.seed)
+        one_reader = draws.figure(lambda i: auc(readers.suspicious[i], readers.rating[i]), readers.suspicious)
+    return Result(asked, comparison, {key: comparison.figures(key) for key in said}, one_reader)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
+from LungCADLib.evaluation.one_reader import OneReader, one_against_the_rest
 from LungCADLib.malignancy.slice_view import square
 from LungCADLib.training.appearance_fusion import NO_FOLD
 from LungCADLib.training.folds import FOLDS, fold_of_patient
@@ -20,7 +21,7 @@ from LungCADLib.training.methods.cases import Cases
 from LungCADLib.training.nodule_sets import read_table
 from LungCADLib.training.patch_sets import read_patches
 from LungCADLib.training.reader_fit import LEAST_READERS
-from LungCADLib.training.slice_sets import read_slices
+from LungCADLib.training.slice_sets import Slices, read_slices
 
 INNER_FOLDS = 3
 """Of the training set, where there is a test set: only the ensemble needs them, and each trains every member once."""
@@ -36,13 +37,15 @@ SLICES, PATCHES, TEST = "slices", "patches", "test"
 class Asked:
     """Nodules to be judged, all of which count.
 
-    `fold` (n,) is that of the patient, `NO_FOLD` where whoever learned from any fold may judge.
+    `fold` (n,) is that of the patient, `NO_FOLD` where whoever learned from any fold may judge; `readers` holds what
+    each reader of the file's nodules said and what the others thought, None where the file does not tell.
     """
 
     name: str
     file: Path
     cases: Cases
     fold: NDArray[np.int64]
+    readers: OneReader | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +109,12 @@ def crossed(
     InputError
         If a file cannot be used, or a fold leaves too little to learn from.
     """
-    learn = Cases.of_slices(read_slices(*slices))
+    read = read_slices(*slices)
+    learn = Cases.of_slices(read)
     fold_of = _folds(slices[0], learn, folds, seed, FOLDS)
     fold = _in_folds(learn.patient, fold_of)
     own = counting(learn)
-    asked = [Asked(SLICES, slices[0], learn.only(own), fold[own])]
+    asked = [Asked(SLICES, slices[0], learn.only(own), fold[own], _readers(read))]
     if patches:
         cases = Cases.of_patches(read_patches(*patches))
         asked.append(Asked(PATCHES, patches[0], cases, _in_folds(cases.patient, fold_of)))
@@ -130,7 +134,8 @@ def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retr
     InputError
         If a file cannot be used, or a patient is in both sets.
     """
-    learn, cases = (Cases.of_slices(read_slices(*files)) for files in (slices, test))
+    learn, read = Cases.of_slices(read_slices(*slices)), read_slices(*test)
+    cases = Cases.of_slices(read)
     shared = sorted(set(learn.patient.tolist()) & set(cases.patient.tolist()))
     if shared:
         more = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
@@ -146,9 +151,14 @@ def held_out(slices: tuple[Path, Path], test: tuple[Path, Path], seed: int, retr
     fold = _in_folds(learn.patient, fold_of)
     _both_kinds(slices[0], learn, fold)
     cases = cases.only(counting(cases))
-    asked = Asked(TEST, test[0], cases, np.full(len(cases), NO_FOLD))
+    asked = Asked(TEST, test[0], cases, np.full(len(cases), NO_FOLD), _readers(read))
     _something_to_test(asked)
     return Design(learn, fold, (asked,), False, packaged, warnings)
+
+
+def _readers(slices: Slices) -> OneReader:
+    said = [row[np.isfinite(row)].tolist() for row in slices.ratings["malignancy"]]
+    return one_against_the_rest(said, slices.patient.tolist())
 
 
 def _folds(path: Path, learn: Cases, folds: Path | None, seed: int, count: int) -> Mapping[str, int]:

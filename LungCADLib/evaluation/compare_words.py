@@ -113,6 +113,11 @@ def notes(compared: Compared) -> list[str]:
             f"{SETS[name]}: {len(cases)} nodules ({int(cases.suspicious.sum())} suspicious) of "
             f"{len(set(cases.patient.tolist()))} patients ({which})."
         )
+        if result.one_reader:
+            said.append(
+                f"For scale, one reader's rating tells there what the median of the other three is (not 3) with an AUC "
+                f"of {text(result.one_reader)}: more than that is agreement with opinion, not knowledge of cancer."
+            )
         if compared.left_out[name]:
             left = ", ".join(map(title_of, compared.left_out[name]))
             said.append(f"Left out there, since they measure outlines and patches have none: {left}.")

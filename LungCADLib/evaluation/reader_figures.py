@@ -27,6 +27,7 @@ from LungCADLib.evaluation.classification import (
     ece,
     sensitivity_at_specificity,
 )
+from LungCADLib.evaluation.one_reader import one_against_the_rest
 from LungCADLib.malignancy.reader_model import CALCIFICATION_TERMS, SHAPE_TERMS, ReaderModel
 from LungCADLib.training.lidc_nodules import NoduleTable
 from LungCADLib.training.reader_fit import LEAST_READERS, UNDECIDED, in_protocol, out_of_fold, suspicious
@@ -44,7 +45,6 @@ MODEL_AND_RULER: dict[str, Metric] = {
     "calibration_slope": calibration_slope,
     "calibration_intercept": calibration_intercept,
 }
-READERS_OF_ALL = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,17 +143,8 @@ def _other_protocols(table: NoduleTable, seed: int) -> Figures:
 
 def _one_reader(table: NoduleTable, seed: int) -> Figure:
     """How well one reader's rating tells whether the other three's median is above 3 (where it is not 3)."""
-    ratings, labels, patients = [], [], []
-    for nodule in table.nodules:
-        if len(nodule.malignancy) != READERS_OF_ALL:
-            continue
-        for i, rating in enumerate(nodule.malignancy):
-            rest = float(np.median(nodule.malignancy[:i] + nodule.malignancy[i + 1 :]))
-            if rest != UNDECIDED:
-                ratings.append(float(rating))
-                labels.append(rest > UNDECIDED)
-                patients.append(nodule.patient)
-    return _Comparison(np.array(patients), np.array(labels), seed).figure(auc, np.array(ratings))
+    found = one_against_the_rest([nodule.malignancy for nodule in table.nodules], table.patient.tolist())
+    return _Comparison(found.patient, found.suspicious, seed).figure(auc, found.rating)
 
 
 def pathology_figures(table: NoduleTable, scores: OutOfFold, diagnoses: dict[str, bool], seed: int) -> Figures:
