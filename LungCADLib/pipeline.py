@@ -84,7 +84,7 @@ def analyze(scan: Scan, settings: Settings | None = None, progress: Progress | N
         with progress.stage("opinions"):
             for done, nodule in enumerate(nodules):
                 progress.update(done / len(nodules))
-                _judge(nodule, scan, outlines[nodule.id], rate)
+                judge(nodule, scan, outlines[nodule.id], rate)
             verdict = lungs.info.verdict
             evaluable = verdict.complete and verdict.status != "failed"
             exam = guidelines.assess(nodules, settings.patient, lungs_evaluable=evaluable)
@@ -203,8 +203,8 @@ def _nodules(
     return nodules, kept
 
 
-def _judge(nodule: Nodule, scan: Scan, outline: BoxMask, raters: Sequence[Engine]) -> None:
-    """Say how a measured nodule looks and how suspicious it is; the first rater's word is the nodule's suspicion."""
+def judge(nodule: Nodule, scan: Scan, outline: BoxMask, raters: Sequence[Engine]) -> None:
+    """Say in a measured nodule how it looks and how suspicious it is; the first rater's word is its suspicion."""
     if networks_can_run():
         nodule.attributes = rate_attributes(scan, outline, choose_device("auto"))
         nodule.margin.spiculated = spiculated(nodule.attributes)

@@ -85,7 +85,9 @@ def test_the_map_lies_over_the_ct_where_the_network_looked_with_a_legend_and_wha
     legends = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
     assert [legend.GetTitleText() for legend in legends] == ["L1: why suspicious"]
     assert not ui.explainBar.pixmap.isNull()
-    assert all(word in ui.explainText.text for word in ("evidence for suspicion", "0.71", "0.12", "appearance network"))
+    assert all(
+        word in ui.explainText.text for word in ("appearance network saw evidence for suspicion", "0.71", "0.12")
+    )
     until(lambda: jobs[0].closed)
 
 

@@ -17,7 +17,7 @@ from LungCADLib.study import Study
 @pytest.fixture(scope="module")
 def found(chest):
     """A scan and its study; tests take their own copy."""
-    return chest.scan, analyze(chest.scan, Settings())
+    return chest.scan, analyze(chest.scan, Settings(detector="blobs", outliner="classical"))
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ class ExplanationSection:
         bar.write_bytes(png(overlay.colors(session.nodes.volume.GetScene(), width)[None].repeat(height, axis=0)))
         self._ui.explainBar.setPixmap(qt.QPixmap(str(bar)))
         self._ui.explainBar.visible = True
-        self._say(explanation_html(found))
+        self._say(explanation_html(self._choice.read(), found))
 
     def _nothing(self) -> None:
         """Take away what is shown, and end what was asked."""
@@ -177,18 +177,12 @@ class ExplanationSection:
         self._ui.explainText.visible = True
 
 
-def explanation_html(found: Explanation) -> str:
-    """What the colors mean, and whether to believe them."""
+def explanation_html(kind: str, found: Explanation) -> str:
+    """What the colors mean, and how far to believe them."""
+    what = next(tip for name, _label, tip in kinds() if name == kind)  # type: ignore[misc]
     text = _(
-        "From red (little) to yellow (most): {meaning}, by the {network} network. Hiding places tells the same with a "
-        "correlation of {agreement}; the map of a network with random weights is like it by {chance}. Believe a map "
-        "where the first is high and the second is not."
+        "{what} Red is little, yellow the most. How far to believe it: hiding places from the network shows the same "
+        "with a correlation of {agreement} (1 is best), and a network that has learned nothing draws a map alike by "
+        "{chance} (0 is best)."
     )
-    return escape(
-        text.format(
-            meaning=found.grad_cam.meaning,
-            network=found.network,
-            agreement=f"{found.agreement:.2f}",
-            chance=f"{found.chance:.2f}",
-        )
-    )
+    return escape(text.format(what=what, agreement=f"{found.agreement:.2f}", chance=f"{found.chance:.2f}"))

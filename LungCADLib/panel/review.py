@@ -8,10 +8,11 @@ import numpy as np
 
 from LungCADLib import guidelines
 from LungCADLib.errors import InputError
-from LungCADLib.malignancy import rater
+from LungCADLib.malignancy import raters
 from LungCADLib.masks import BoxMask, LungLabel, Lungs
 from LungCADLib.nodules import impression, measure_nodule, nodule_score, outliner
 from LungCADLib.nodules.seed import candidate_at
+from LungCADLib.pipeline import judge
 from LungCADLib.scan import Scan
 from LungCADLib.segments import outlines
 from LungCADLib.study import Action, Change, Exam, Nodule, Study, Xyz
@@ -141,9 +142,7 @@ class Review:
         return None
 
     def _rate(self, nodule: Nodule, scan: Scan) -> None:
-        rate = rater(self.study.provenance.settings.malignancy)
-        nodule.suspicion = rate(nodule, scan, outlines(self.study).nodules[nodule.id])
-        nodule.opinions = [nodule.suspicion]
+        judge(nodule, scan, outlines(self.study).nodules[nodule.id], raters(self.study.provenance.settings.malignancy))
 
     def _replace(self, id_: str, nodule: Nodule) -> None:
         self.study.nodules[:] = [nodule if old.id == id_ else old for old in self.study.nodules]

@@ -78,11 +78,15 @@ class SetupSection:
 
 
 def _missing_text(missing: list[str], blocking: list[str]) -> str:
-    names = ", ".join(map(requirements.name_of, missing))
-    text = _("Missing: <b>{names}</b>.").format(names=escape(names))
+    names = [requirements.name_of(line) for line in missing]
+    text = _("Missing: <b>{names}</b>.").format(names=escape(", ".join(names)))
     if blocking:
-        return f"{text} {_('No scan can be analyzed before they are installed.')}"
-    return f"{text} {_('Nodules are found, outlined and rated without networks, less well.')}"
+        text += " " + _("No scan can be analyzed without {names}.").format(names=escape(", ".join(blocking)))
+    networks = [name for name in names if name not in blocking]
+    if networks:
+        without = _("Without {names} nodules are found, outlined and rated by simpler engines, less well.")
+        text += " " + without.format(names=escape(", ".join(networks)))
+    return text
 
 
 def _packages_question(lines: list[str]) -> str:
