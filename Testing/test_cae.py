@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from LungCADLib.errors import InputError  # noqa: E402
 from LungCADLib.malignancy.calm_network import Encoder, features_of  # noqa: E402
 from LungCADLib.training import cae, trainer  # noqa: E402
 from LungCADLib.training.cae import CaeSettings, corrupted, train_autoencoder  # noqa: E402
@@ -49,7 +50,7 @@ def test_the_encoder_makes_as_many_features_as_the_specification_says(padding, f
 def test_a_layer_learns_alone(tmp_path):
     torch.manual_seed(0)
     before = Autoencoder()
-    recipe = cae._recipe(draw, QUICK, before, 1, 3)
+    recipe = cae._recipe(draw, QUICK, before, 1, 3, {})
     after = trainer.train(recipe, tmp_path, seed=0)
     same = [
         torch.equal(a, b) for a, b in zip(before.encoder.layers, after.encoder.layers, strict=True)
@@ -94,3 +95,9 @@ def test_noise_is_of_the_kind_and_amount_asked_for():
 def test_the_papers_passes_become_steps():
     # 150 passes over the 8,676 patches of the paper, in batches of the 8 that these tests take.
     assert CaeSettings.of_passes(150, 8676).layer_steps == 162675
+
+
+def test_checkpoints_of_other_pictures_are_refused(tmp_path):
+    train_autoencoder(draw, QUICK, tmp_path, seed=0, data={"shift": 2})
+    with pytest.raises(InputError, match="other settings \\(data\\)"):
+        train_autoencoder(draw, QUICK, tmp_path, seed=0, data={"shift": 10})

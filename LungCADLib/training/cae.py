@@ -5,7 +5,7 @@ learn to rebuild the picture. Mean squared error, stochastic gradient descent, b
 batch" we read as 150 passes over the data (`CaeSettings.of_passes`); the steps we take are far fewer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +65,7 @@ def train_autoencoder(
     seed: int,
     device: str = "cpu",
     step_done: Callable[[int, int], None] = lambda done, of: None,
+    data: Mapping[str, Any] | None = None,
 ) -> Autoencoder:
     """Train an autoencoder, or go on where a run in this folder stopped, to the same bits.
 
@@ -82,6 +83,8 @@ def train_autoencoder(
         As `compute.choose_device` gives it.
     step_done
         Called with (steps done, steps in all).
+    data
+        What is said of the pictures; a checkpoint must agree with it.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def train_autoencoder(
         def follow(done: int, of: int, before: int = before) -> None:
             step_done(before + done, settings.steps)
 
-        recipe = _recipe(draw, settings, network, layer, steps)
+        recipe = _recipe(draw, settings, network, layer, steps, data or {})
         name = "joint" if layer is None else f"layer-{layer + 1}"
         trained = train(recipe, folder / name, seed + stage, device, follow)
         assert isinstance(trained, Autoencoder)
@@ -118,6 +121,7 @@ def _recipe(
     so_far: Autoencoder,
     layer: int | None,
     steps: int,
+    data: Mapping[str, Any],
 ) -> Recipe:
     """Of one layer, or of all together where it is None, starting from what was learned so far."""
 
@@ -153,7 +157,7 @@ def _recipe(
         lambda random: draw(random, BATCH),
         loss,
         steps,
-        settings={"layer": layer, "cae": asdict(settings)},
+        settings={"layer": layer, "cae": asdict(settings), "data": dict(data)},
         averaged_over=1,
         optimizer=optimizer,
     )

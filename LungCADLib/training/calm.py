@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             learned, seed = material.only(folds != k), args.seed + k
             if args.gan:
                 learned = enlarged(learned, args.augmentation, folder / "gan", seed, device)
-            settings = settings_of(args, len(learned))
+            settings = settings_of(args, len(material))
             network, _, prepared = fit_member(
                 learned, settings, folder, seed, device,
                 lambda share, turn=turn: progress.update(task, completed=turn + 0.8 * share),  # type: ignore[misc]

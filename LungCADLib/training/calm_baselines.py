@@ -147,7 +147,7 @@ def _cnn(learned: Material, padding: Padding, folder: Path, seed: int, device: s
         lambda random: learned.drawn(random, BATCH),
         loss,
         steps,
-        settings={"pictures": len(learned), "generated": len(learned.generated), "padding": padding},
+        settings={"data": learned.described, "padding": padding},
         optimizer=lambda net: torch.optim.Adam(net.parameters(), LEARNING_RATE, BETAS, weight_decay=WEIGHT_DECAY),
         averaged_over=50,
     )
@@ -165,7 +165,7 @@ def _dense_recipe(learned: Material, steps: int) -> Recipe:
         lambda random: learned.draw(random, AE_BATCH),
         loss,
         steps,
-        settings={"pictures": len(learned), "generated": len(learned.generated)},
+        settings={"data": learned.described},
         optimizer=lambda net: torch.optim.Adam(net.parameters(), LEARNING_RATE, BETAS),
         averaged_over=50,
     )

@@ -76,7 +76,7 @@ def prepare(
     """
     learned, apart = parted(material, HELD_OUT, seed)
     autoencoder = train_autoencoder(
-        learned.draw, settings.cae, folder / "cae", seed, device, lambda done, of: follow(done / of)
+        learned.draw, settings.cae, folder / "cae", seed, device, lambda done, of: follow(done / of), learned.described
     )
     pictures, labels = learned.examples(seed)
     seen = encoded(autoencoder.encoder, pictures, device)

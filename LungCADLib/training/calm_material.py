@@ -1,6 +1,7 @@
 """What CALM and its baselines learn from: patches that can be shifted, generated pictures, and their labels."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,6 +61,14 @@ class Material:
         )
         rows = np.concatenate([np.arange(len(self)), again])
         return replace(self.only(rows), generated=generated)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint must agree with."""
+        return {
+            "patches": len(self), "positive": int(self.positive.sum()), "generated": len(self.generated),
+            "shift": self.shift, "turned": self.turned,
+        }  # fmt: skip
 
     def draw(self, random: np.random.Generator, count: int) -> Tensor:
         """So many pictures (count, 1, 40, 40), real ones altered."""
