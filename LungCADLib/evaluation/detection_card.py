@@ -115,9 +115,9 @@ around it; {steps} batches of 48 views, seed {seed}. No patient kept for indepen
 **How it was tested.** The whole road runs on the scan; the patient's own network, which never saw the patient, speaks
 alone, so what all five say of another patient should be steadier. A nodule is found when a mark's center lies nearer
 to its center than its radius; other marks are false, also those on small nodules that nobody labeled. Doubtful
-findings count neither way: in lidc-idri-0003 what one reader of four marked; in cptac-lscc-c3n-00247 three places that
-no radiologist has labeled and that we took for nodules when we looked at the marks, two solid ones of 6 and 5 mm and
-one of 8 mm that is calcified throughout. Whoever calls those false adds 3 to that scan.
+findings count neither way: in lidc-idri-0003 what one reader of four marked; in cptac-lscc-c3n-00247 two places that
+no radiologist has labeled and that we took for solid nodules of 6 and 5 mm when we looked at the marks. Whoever calls
+those false adds 2 to that scan.
 
 {scans}
 
