@@ -72,6 +72,7 @@ BUNDLED: dict[str, tuple[str, License]] = {
         "rates how suspicious a nodule looks",
         License("Apache-2.0", _APACHE, f"Trained on {_LIDC}; {_LUNA16}."),
     ),
+    "cnn-2d": ("rates how suspicious a nodule looks, as a published 2D CNN does", _OURS),
 }
 """What each network in `Resources/Models` does, by the name of its file, and on what terms."""
 

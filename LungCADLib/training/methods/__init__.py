@@ -20,7 +20,9 @@ METHODS: dict[str, str] = {
     "ruler": "LungCADLib.training.methods.ruler:METHOD",
     "reader-model": "LungCADLib.training.methods.reader:METHOD",
     "appearance": "LungCADLib.training.methods.appearance:METHOD",
+    "000": "LungCADLib.training.methods.membership:METHOD",
     "001": "LungCADLib.training.methods.lung_rads_cnn:METHOD",
+    "004": "LungCADLib.training.methods.cnn_2d:METHOD",
 }
 """Key to `module:name` of its `Method`, in the order in which a table lists them."""
 
