@@ -31,7 +31,7 @@ def svg(curves: Sequence[Curve]) -> str:
         'font-size="12" role="img" aria-label="Loss and accuracy by epoch">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
-    highest = max(0.1, float(np.percentile(values[..., (0, 2)], 99)))
+    highest = float(np.ceil(4 * max(0.1, np.percentile(values[..., (0, 2)], 99))) / 4)
     for panel, (title, low, high) in enumerate((("cross entropy", 0.0, highest), ("accuracy", 0.5, 1.0))):
         left = _LEFT + panel * (_WIDE + _GAP)
         parts += _frame(title, left, low, high, epochs)
