@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Generator
+from importlib import import_module
 from typing import Any
 
 import slicer
@@ -17,6 +18,13 @@ from LungCADLib.study import Study
 
 STEP_S = 0.03
 """How long one tick goes on with small pieces of work."""
+
+LOADED_EARLY = (
+    "pydantic_core", "pydantic.fields", "numpy.f2py", "scipy.constants", "scipy.fft", "scipy.linalg", "scipy.ndimage",
+    "scipy.spatial", "SimpleITK", "LungCADLib.lungs", "LungCADLib.detection", "LungCADLib.malignancy",
+    "LungCADLib.pipeline", "LungCADLib.panel.session",
+)  # fmt: skip
+"""What results need, in pieces that load in less than 100 ms each: one per tick while the job looks for them."""
 
 Steps = Generator[None, None, None]
 
@@ -78,10 +86,9 @@ class Run:
         self.study: Study | None = None
         self.nodes: StudyNodes | None = None
         self.complete, self.kept = False, 0
-        prepare()
         self._job = (start or start_job)(Volume(values, geometry, header), settings)
         self._job_ended = self._given_up = self._over = False
-        self._steps: list[Steps] = []
+        self._steps: list[Steps] = [self._load()]
 
     @property
     def running(self) -> bool:
@@ -138,6 +145,14 @@ class Run:
         if self._job_ended:
             self._end()
         return bool(events)
+
+    def _load(self) -> Steps:
+        """Load what the results will need, so that their coming does not hold the window."""
+        for name in LOADED_EARLY:
+            import_module(name)
+            yield
+        prepare()
+        yield
 
     def _bring(self, event: Found) -> Steps:
         """Read one part of the result and put it into the scene, a piece per tick."""
