@@ -122,7 +122,8 @@ def turn(a: float, b: float) -> np.ndarray:
 class TestOnScan:
     @settings(max_examples=30)
     @given(
-        st.tuples(*[st.floats(-0.5, 0.5)] * 2),
+        # ITK's decomposition of a direction fails on subnormal numbers, which no scanner writes.
+        st.tuples(*[st.floats(-0.5, 0.5, allow_subnormal=False)] * 2),
         st.tuples(*[st.floats(0.6, 2.5)] * 3),
         st.floats(0.7, 2.0),
         st.tuples(*[st.integers(2, 9)] * 3),
