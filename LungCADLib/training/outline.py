@@ -22,7 +22,7 @@ NAME = "outline"
 STEPS = 1500
 """Batches of each member."""
 
-LEARNING_RATE, FURTHER_RATE = 3e-3, 2e-3
+LEARNING_RATE, FURTHER_RATE = 3e-3, 1.5e-3
 
 ALTERED, FURTHER_ALTERED = 1.0, 0.5
 """How much nodules are altered at random: members that are taught on see them more as they are."""
