@@ -20,7 +20,9 @@ import slicer  # noqa: E402
 import LungCAD as module  # noqa: E402
 from LungCADLib.jobs import Failed, Job, Progressed  # noqa: E402
 from LungCADLib.panel import run as run_module  # noqa: E402
+from LungCADLib.panel.parameters import settings_of  # noqa: E402
 from LungCADLib.scene.nodes import add_volume  # noqa: E402
+from LungCADLib.settings import Settings  # noqa: E402
 
 
 def test_nothing_can_be_applied_before_a_volume_is_chosen_and_the_button_says_so(ui):
@@ -75,13 +77,29 @@ def test_patient_factors_reach_the_settings_and_unknown_stays_unknown(widget, ui
     assert settings.min_diameter_mm == 5.5
 
 
-def test_advanced_offers_the_registered_engines_and_the_free_memory(ui):
-    from LungCADLib import detection
+def test_advanced_offers_the_registered_engines_each_with_one_sentence_and_the_free_memory(widget, ui):
+    from LungCADLib import detection, lungs, malignancy, nodules
 
     ui.advancedBox.checked = True
-    offered = {ui.detector.itemData(index) for index in range(ui.detector.count)}
-    assert offered >= set(detection.ENGINES)
+    registries = {"lung_engine": lungs, "detector": detection, "outliner": nodules, "malignancy": malignancy}
+    for parameter, stage in registries.items():
+        box = getattr(ui, parameter)
+        offered = [box.itemData(index) for index in range(box.count)]
+        usual = getattr(Settings(), parameter)
+        assert offered == (["auto"] if usual == "auto" else []) + list(stage.ENGINES)
+        assert box.currentData == usual
+        tips = {name: str(box.itemData(index, qt.Qt.ToolTipRole)) for index, name in enumerate(offered)}
+        assert {name: tip for name, tip in tips.items() if len(tip) < 20 or "\n" in tip or tip[-1] != "."} == {}
+        for name in offered:
+            box.setCurrentIndex(box.findData(name))
+            assert getattr(settings_of(widget.parameters), parameter) == name
     assert "GB free" in ui.device.itemText(ui.device.findData("cpu"))
+
+
+def test_dicom_output_says_what_to_do_meanwhile(ui, reviewed):
+    assert not ui.saveDicomButton.enabled
+    assert ui.saveReportButton.enabled
+    assert "Not in this version" in ui.saveDicomButton.toolTip and "Slicer's own export" in ui.saveDicomButton.toolTip
 
 
 def test_results_appear_as_they_come_lungs_first(widget, ui, case, start):

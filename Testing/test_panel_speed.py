@@ -1,4 +1,4 @@
-"""How long the panel holds the window, in the headless host; CPU time, because others may use the machine."""
+"""How long the panel holds the window, in the headless host; its thread's CPU time, because others use the machine."""
 
 import gc
 import os
@@ -43,17 +43,17 @@ def longest_step(widget, seconds=600):
     steps, end = [0.0], time.monotonic() + seconds
     while widget.panel.run is not None:
         assert time.monotonic() < end
-        before = time.process_time()
+        before = time.thread_time()
         host.process()
-        steps.append(time.process_time() - before)
+        steps.append(time.thread_time() - before)
         time.sleep(0.01)
     return max(steps)
 
 
 def seconds(call):
-    before = time.process_time()
+    before = time.thread_time()
     call()
-    return time.process_time() - before
+    return time.thread_time() - before
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ ui = widget.panel.ui
 ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, make_scan()))
 held, step = [], ui.applyButton.click
 while True:
-    before = time.process_time()
+    before = time.thread_time()
     step()
-    held.append(time.process_time() - before)
+    held.append(time.thread_time() - before)
     if widget.panel.run is None:
         break
     step = host.process
@@ -160,11 +160,11 @@ def test_the_panel_paints_within_300_ms_and_imports_no_torch():
 import sys, time
 from host import Host
 host = Host.get()
-before = time.process_time()
+before = time.thread_time()
 import LungCAD
 widget = LungCAD.LungCADWidget()
 host.process(2)
-print(time.process_time() - before, sorted({"torch", "monai", "scipy", "SimpleITK", "pydantic"} & sys.modules.keys()))
+print(time.thread_time() - before, sorted({"torch", "monai", "scipy", "SimpleITK", "pydantic"} & sys.modules.keys()))
 """
     seconds, found = in_fresh_python(code)
     assert found == "[]"

@@ -48,7 +48,10 @@ class Anatomy:
 
 
 def segment(scan: Scan, progress: Progress) -> Lungs:
-    """The lungs of a scan; `LungCADLib.lungs.segment_lungs` says what comes back."""
+    """The lungs by thresholds, components and morphology on a 2 mm grid.
+
+    `LungCADLib.lungs.segment_lungs` says what comes back.
+    """
     found = anatomy(scan, progress)
     labels = outlined(scan, found)
     progress.update(0.9)

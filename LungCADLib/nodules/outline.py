@@ -54,7 +54,7 @@ class Surroundings:
 
 
 def outline_nodule(scan: Scan, region: NDArray[np.bool_], candidate: Candidate) -> BoxMask:
-    """Outline the nodule at a candidate.
+    """Outline the nodule at a candidate by a threshold between lung and nodule, and cut off vessels and wall.
 
     Parameters
     ----------

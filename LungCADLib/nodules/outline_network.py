@@ -143,7 +143,10 @@ class OutlineNetwork:
 
 
 def outline_by_network(scan: Scan, region: NDArray[np.bool_], candidate: Candidate, device: Device = "auto") -> BoxMask:
-    """Outline the nodule at a candidate with the packaged network; parameters as `outline.outline_nodule`."""
+    """Outline the nodule at a candidate with the packaged networks, near the outline by threshold.
+
+    Parameters as `outline.outline_nodule`.
+    """
     return outline_all_by_network(scan, region, [candidate], device)[0]
 
 
