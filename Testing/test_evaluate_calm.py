@@ -8,7 +8,7 @@ from LungCADLib.evaluation.calm_figures import Judged, f1, figures, paired, prec
 torch = pytest.importorskip("torch")
 
 from LungCADLib.evaluation.calm_arms import frame, trivial  # noqa: E402
-from LungCADLib.evaluation.calm_card import SHOWN, parts_rows, rows  # noqa: E402
+from LungCADLib.evaluation.calm_card import SHOWN, card, parts_rows, rows  # noqa: E402
 from LungCADLib.evaluation.calm_pictures import rounds  # noqa: E402
 from LungCADLib.training.calm_loop import Learned  # noqa: E402
 from LungCADLib.training.lung_patches import STORED_SIDE, LungPatches  # noqa: E402
@@ -44,6 +44,16 @@ def test_every_method_has_its_figures_and_its_difference_from_calm():
     assert [line[0] for line in table] == ["CAE + CALM", "CAE + NN", "ruler (long axis)", "40 cases, 20 positive"]
     assert {len(line) for line in table} == {len(SHOWN["malignancy"].columns)}
     assert {len(line) for line in parts_rows(found, "malignancy")} == {len(SHOWN["malignancy"].part_columns)}
+
+
+def test_the_card_tells_what_was_evaluated_and_leaves_the_rest_out():
+    weights = {"version": "1.0", "patches": 40, "patients": 40}
+    text = card(weights, {"malignancy": figures(judged())}, None)
+    assert "| CAE + CALM | 1.000 (1.000 to 1.000)" in text
+    assert "## Suspicious nodules" in text
+    assert "## Nodules against other places" not in text
+    assert "## Generated nodules" not in text
+    assert "{" not in text
 
 
 def test_with_and_without_are_of_the_same_patients():
@@ -91,9 +101,9 @@ def test_the_picture_has_a_line_for_each_member_in_both_panels():
     assert "variance within clusters" in picture
 
 
-def test_the_card_needs_both_modes(capsys):
+def test_the_card_is_of_the_packaged_networks(capsys):
     from LungCADLib.cli import main
 
     with pytest.raises(SystemExit):
         main(["evaluate", "calm", "--mode", "nodule", "--card", "x"])
-    assert "both modes" in capsys.readouterr().err
+    assert "packaged networks" in capsys.readouterr().err

@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures of nodule mode there")
     parser.add_argument(
         "--card", type=Path, metavar="DIR",
-        help="write the model card calm.md with its pictures there, and calm.json with its figures",
+        help="write the model card calm.md with its pictures there, and calm.json with its figures; what was not asked "
+        "for is left out of both",
     )  # fmt: skip
 
 
@@ -63,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     """Train what is missing, ask, compare, print."""
     from rich.console import Console
 
-    if args.card and (args.mode != "both" or not args.gan):
-        args.usage_error("--card tells of both modes and of generated nodules; leave --mode and --no-gan out")
+    if args.card and args.mode == "nodule":
+        args.usage_error("--card is of the packaged networks, which malignancy mode asks; leave --mode out")
     if args.augmentation <= 0:
         args.usage_error("--augmentation is a positive share; without generated nodules, say --no-gan")
     device, found = choose_device(args.device), {}
@@ -138,9 +139,9 @@ def _write_card(folder: Path, found: dict[str, Figures], gan: "GanArm | None", p
     from LungCADLib.malignancy.calm import NAME, VERSION
     from LungCADLib.weights import bundled_members, write_table
 
-    assert gan is not None
-    table = {"name": NAME, "version": VERSION, "figures": plain["malignancy"]}
-    write_table(folder / f"{NAME}.json", table | {"nodule": plain["nodule"], "gan": plain["gan"]})
+    others: dict[str, Any] = {name: plain[name] for name in ("nodule", "gan") if name in plain}
+    table: dict[str, Any] = {"name": NAME, "version": VERSION, "figures": plain["malignancy"], **others}
+    write_table(folder / f"{NAME}.json", table)
     (folder / f"{NAME}.md").write_text(card(bundled_members(NAME)[1], found, gan), encoding="utf-8")
 
 

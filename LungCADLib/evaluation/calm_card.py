@@ -116,46 +116,51 @@ def gate_rows(gan: "GanArm") -> list[tuple[str, ...]]:
     ]
 
 
-def card(weights: Mapping[str, Any], found: Mapping[str, Figures], gan: "GanArm") -> str:
-    """The model card in Markdown.
+def card(weights: Mapping[str, Any], found: Mapping[str, Figures], gan: "GanArm | None") -> str:
+    """The model card in Markdown; parts of it that were not evaluated are left out.
 
     Parameters
     ----------
     weights
         What `calm.safetensors` says of itself.
     found
-        The figures by mode.
+        The figures by mode; those of `malignancy` must be there.
     gan
         The fold with and without generated nodules.
     """
     tables = {
         f"{mode}_{kind}": _markdown(columns, lines)
-        for mode, shown in SHOWN.items()
+        for mode, figures in found.items()
         for kind, columns, lines in (
-            ("whole", shown.columns, rows(found[mode], mode)),
-            ("parts", shown.part_columns, parts_rows(found[mode], mode)),
+            ("whole", SHOWN[mode].columns, rows(figures, mode)),
+            ("parts", SHOWN[mode].part_columns, parts_rows(figures, mode)),
         )
     }
-    return _CARD.format(
-        version=weights["version"],
-        meaning=MEANING,
-        patches=weights["patches"],
-        patients=weights["patients"],
-        calibration=calibration(found["malignancy"]),
-        gates=_markdown(("", "generated", "unseen real"), gate_rows(gan)),
-        gan=_markdown(("", "with", "without", "difference"), gan_rows(gan)),
-        rate=f"{gan.rate:.0%}",
-        gan_steps=gan.steps,
-        width=WIDTH,
+    parts = [_HEAD, _MALIGNANCY, *([_NODULE] if "nodule" in found else []), *([_GAN] if gan else []), _TAIL]
+    said = {
         **tables,
-    )
+        "version": weights["version"],
+        "meaning": MEANING,
+        "patches": weights["patches"],
+        "patients": weights["patients"],
+        "calibration": calibration(found["malignancy"]),
+    }
+    if gan:
+        said |= {
+            "gates": _markdown(("", "generated", "unseen real"), gate_rows(gan)),
+            "gan": _markdown(("", "with", "without", "difference"), gan_rows(gan)),
+            "rate": f"{gan.rate:.0%}",
+            "gan_steps": gan.steps,
+            "width": WIDTH,
+        }
+    return "\n".join(part.format(**said) for part in parts)
 
 
 def _markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ("---",) * len(columns), *lines))
 
 
-_CARD = """# CALM (paper 003), {version}
+_HEAD = """# CALM (paper 003), {version}
 
 Every number below is one that `lungcad evaluate calm` prints; with `--card` it also wrote this page.
 
@@ -182,8 +187,9 @@ passes over the data, not 150 (`--passes 150`). Generated pictures are of nodule
 
 **How it was tested.** Five folds by patient (`lidc-folds.csv`): every patient is judged by the one network that has
 not seen that patient. In parentheses 95 % intervals over 1,000 draws of patients; differences are of the same draws.
+"""
 
-## Suspicious nodules against others
+_MALIGNANCY = """## Suspicious nodules against others
 
 Nodules of three or more readers whose median rating is not 3; the ruler is the long axis of the reader's outline.
 
@@ -194,8 +200,9 @@ AUC within bands of size:
 {malignancy_parts}
 
 Calibration of CALM: {calibration}.
+"""
 
-## Nodules against other places
+_NODULE = """## Nodules against other places
 
 What the paper's data are. Positives are the largest slices of LIDC nodules whose size is no outlier; negatives are
 places in whole CTs, one half what the blob detector's score likes best, one half anywhere in the lung, and slices of
@@ -213,8 +220,9 @@ AUC by kind of negative:
 ![Variance within clusters and loss by round](calm-rounds.svg)
 
 ![Patches above what the autoencoder rebuilds](calm-rebuilt.png)
+"""
 
-## Generated nodules
+_GAN = """## Generated nodules
 
 A WGAN-GP (width {width}, {gan_steps} steps of the generator) learned from the nodules of four folds; {rate} as many
 generated nodules as real ones, and as many repeated negatives, were then added on the fifth's split. Four rows of them
@@ -227,8 +235,9 @@ above four of real ones:
 One split, the same patients with and without:
 
 {gan}
+"""
 
-**What to beware of.**
+_TAIL = """**What to beware of.**
 - It agrees with opinions, not with outcomes, and a ruler alone agrees as well or better: read each row beside the
   ruler's.
 - Whole CTs that give negatives are few: six. The table's intervals draw patients, and so show what that costs.

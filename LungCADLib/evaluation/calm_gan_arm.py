@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from LungCADLib.training.calm_material import Material
 
 FOLD = 0
-"""The split on which generated nodules are tried; ten minutes of training for each."""
+"""The split on which generated nodules are tried; six minutes of training for each."""
 
 GATED = 2
 """So many generated pictures for each unseen real one go through the gates."""
@@ -69,6 +69,7 @@ def gan_arm(
         Generated pictures for each real positive.
     """
     from LungCADLib.training.calm_gan import STEPS, enlarged, recipe
+    from LungCADLib.training.calm_material import COPIES
     from LungCADLib.training.gan_gates import judge
 
     tested, folder = patches.fold == FOLD, runs / "nodule-gan" / f"fold-{FOLD}"
@@ -81,7 +82,9 @@ def gan_arm(
 
     arm = one_fold(material, tested, settings, folder, seed, device, follow, enlarge)
     made = arm.prepared.learned.generated[:, 0] * 2 - 1
-    real = recipe(material.only(tested), seed).pictures[: int((tested & patches.nodule).sum())]
+    versions = recipe(material.only(tested), seed).pictures.reshape(1 + COPIES, -1, *made.shape[1:])
+    drawn = np.random.default_rng([seed, 5]).integers(1 + COPIES, size=versions.shape[1])
+    real = versions[drawn, np.arange(versions.shape[1])]
     shown = recipe(material.only(~tested), seed).pictures
     follow("gates")
     gates = judge(made[: GATED * len(real)], shown, real, _features(without, device), seed)

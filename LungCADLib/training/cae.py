@@ -40,8 +40,8 @@ class CaeSettings:
         noise of this standard deviation, "binomial" switches this share of pixels off.
     """
 
-    layer_steps: int = 60
-    joint_steps: int = 100
+    layer_steps: int = 100
+    joint_steps: int = 200
     padding: Padding = "same"
     noise: Noise = "none"
     corruption: float = 0.1
@@ -128,7 +128,7 @@ def _recipe(
     def network() -> nn.Module:
         made = Autoencoder(settings.padding)
         made.load_state_dict(so_far.state_dict())
-        return made
+        return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def loss(net: nn.Module, seen: Tensor) -> tuple[Tensor, dict[str, float]]:
         assert isinstance(net, Autoencoder)

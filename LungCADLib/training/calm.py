@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
     parser.add_argument(
         "--gan", action=argparse.BooleanOptionalAction, default=False,
-        help="add generated positives, as the paper does; ten minutes more for each fold (default: no)",
+        help="add generated positives, as the paper does; six minutes more for each fold (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--augmentation", type=float, metavar="RATE", default=0.5,

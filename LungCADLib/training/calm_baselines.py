@@ -36,7 +36,7 @@ PENALTIES = {"lr": (1e-4, 1e-3, 1e-2, 1e-1), "svm": (1e-5, 1e-4, 1e-3)}
 """Scikit-learn's C, from strong to weak."""
 
 CODE = 1024
-AE_STEPS, CNN_STEPS = 200, 300
+AE_STEPS, CNN_STEPS = 200, 500
 AE_BATCH = 100
 
 
@@ -143,7 +143,7 @@ def _cnn(learned: Material, padding: Padding, folder: Path, seed: int, device: s
         return cross_entropy(answers.float(), batch[1].to(on)), {}
 
     recipe = Recipe(
-        lambda: network("cnn", padding),
+        lambda: network("cnn", padding).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         lambda random: learned.drawn(random, BATCH),
         loss,
         steps,

@@ -124,6 +124,8 @@ def train_gan(
     side = recipe.pictures.shape[1]
     generator = Generator(side, recipe.width, recipe.latent).to(device)
     critic = Critic(side, recipe.width).to(device)
+    for network in (generator, critic):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         generator, multi_avg_fn=averaging(recipe.averaged_over), use_buffers=True
     )
