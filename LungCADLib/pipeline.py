@@ -264,6 +264,7 @@ def _provenance(settings: Settings, device: str) -> Provenance:
 _DETECTOR_WEIGHTS = {
     "blobs": ("blob-score.json", "nodule-score.json"),
     "network": ("blob-score.json", "reduction.safetensors"),
+    "unet-merge": ("unet-merge.safetensors", "reduction.safetensors"),
 }
 _OUTLINER_WEIGHTS = {"network": ("outline.safetensors",)}
 _NETWORKS_OF_OPINIONS = ("appearance.json", "appearance.safetensors", "attributes.safetensors")

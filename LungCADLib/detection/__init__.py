@@ -5,6 +5,8 @@ from typing import Protocol
 from LungCADLib.detection.blob_detector import detect as _blobs
 from LungCADLib.detection.monai_bundle import detect as _retinanet
 from LungCADLib.detection.reduction import detect as _network
+from LungCADLib.detection.unet_merge import NAME as _UNET_MERGE
+from LungCADLib.detection.unet_merge import detect as _unet_merge
 from LungCADLib.engines import chosen, named
 from LungCADLib.masks import Lungs
 from LungCADLib.progress import Progress
@@ -18,7 +20,12 @@ class Detector(Protocol):
     def __call__(self, scan: Scan, lungs: Lungs, progress: Progress) -> list[Candidate]: ...
 
 
-ENGINES: dict[str, Detector] = {"blobs": _blobs, "network": _network, "retinanet": _retinanet}
+ENGINES: dict[str, Detector] = {
+    "blobs": _blobs,
+    "network": _network,
+    _UNET_MERGE: _unet_merge,
+    "retinanet": _retinanet,
+}
 
 SECOND_LOOK = frozenset({"blobs"})
 """Engines whose candidates are many and get a second score from their outlines."""

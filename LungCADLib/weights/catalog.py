@@ -67,6 +67,7 @@ _OURS = License("Apache-2.0", _APACHE, f"Trained on {_LIDC}.")
 BUNDLED: dict[str, tuple[str, License]] = {
     "outline": ("outlines a nodule in 3D", _OURS),
     "reduction": ("tells nodules from what only looks like one", _OURS),
+    "unet-merge": ("looks for nodules slice by slice", _OURS),
     "attributes": ("rates a nodule as radiologists do: margin, texture, spiculation and more", _OURS),
     "appearance": (
         "rates how suspicious a nodule looks",
