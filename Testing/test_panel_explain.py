@@ -59,6 +59,16 @@ def test_nothing_is_asked_before_a_kind_is_chosen(ui, reviewed, asked):
     assert asked[0] == []
 
 
+def test_without_monai_the_box_says_what_it_needs(ui, reviewed, monkeypatch):
+    monkeypatch.setattr("LungCADLib.panel.explanation.find_spec", lambda name: None)
+    ui.noduleTable.selectRow(0)
+    assert not ui.explainBox.enabled
+    assert ui.explainBox.toolTip == "Needs PyTorch and MONAI: see Setup."
+    monkeypatch.undo()
+    ui.noduleTable.selectRow(1)
+    assert ui.explainBox.enabled and "network saw evidence" in ui.explainBox.toolTip
+
+
 def test_the_map_lies_over_the_ct_where_the_network_looked_with_a_legend_and_what_it_means(ui, reviewed, asked):
     questions, jobs = asked
     ui.noduleTable.selectRow(0)

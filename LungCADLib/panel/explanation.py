@@ -59,7 +59,7 @@ class ExplanationSection:
     """
 
     def __init__(self, ui: Any, folder: Path) -> None:
-        self._ui, self._folder = ui, folder
+        self._ui, self._folder, self._tip = ui, folder, ui.explainBox.toolTip
         self._choice = Choice(ui.explainBox, kinds())
         self._of: tuple[Session, str, BoxMask | None] | None = None
         self._answers: dict[tuple[str, str], Answer] = {}
@@ -69,18 +69,18 @@ class ExplanationSection:
         self._timer = qt.QTimer()
         self._timer.interval = TICK_MS
         self._timer.connect("timeout()", self._tick)
-        self._can = networks_can_run() and find_spec("monai") is not None
         ui.explainBox.connect("currentIndexChanged(int)", self._chosen)
         self.show(None, None)
 
     def show(self, session: "Session | None", nodule: str | None) -> None:
         """Offer explanations of a nodule, or none; what is shown stays until another comes or its outline changes."""
         shown = session is not None and nodule is not None
+        # Asked each time, because Setup may have installed them in the meantime.
+        can = shown and networks_can_run() and find_spec("monai") is not None
         for name in ("explainLabel", "explainBox"):
             getattr(self._ui, name).visible = shown
-            getattr(self._ui, name).enabled = shown and self._can
-        if not self._can:
-            self._ui.explainBox.toolTip = _("Needs PyTorch and MONAI: see Setup.")
+            getattr(self._ui, name).enabled = can
+        self._ui.explainBox.toolTip = self._tip if can else _("Needs PyTorch and MONAI: see Setup.")
         outline = outlines(session.study).nodules.get(nodule) if session is not None and nodule is not None else None
         of = (session, nodule, outline) if session is not None and nodule is not None else None
         if of == self._of:

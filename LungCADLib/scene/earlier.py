@@ -6,8 +6,8 @@ from typing import Any
 
 import slicer
 
-from LungCADLib.scene.nodes import StudyNodes
-from LungCADLib.scene.update import remove, remove_study, studies
+from LungCADLib.scene.nodes import StudyNodes, remove
+from LungCADLib.scene.update import remove_study, studies
 from LungCADLib.scene.volumes import original_of
 
 _KEPT = " (reviewed)"

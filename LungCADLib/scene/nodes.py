@@ -111,8 +111,7 @@ def adding_study(
             yield
     except BaseException:
         for node in made:
-            if node.GetScene() is not None:
-                node.GetScene().RemoveNode(node)
+            remove(node)
         raise
     segmentation, table, centers, text = made[-4:]
     nodes = StudyNodes(volume, segmentation, table, centers, text)
@@ -123,6 +122,22 @@ def adding_study(
     if place:
         place_under_study(scene, volume, [segmentation, table, centers, text], study.scan.header)
     return nodes
+
+
+def remove(node: Any) -> None:
+    """Take a node out of its scene, if it is in one, with the nodes that only say how to show and store it."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    more = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        more += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        more += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for each in more:
+        if each is not None and each.GetScene() is not None:
+            scene.RemoveNode(each)
 
 
 def read_study(scene: Any) -> Study:

@@ -12,8 +12,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from LungCADLib.explain import HeatMap
 from LungCADLib.scan import Geometry
 from LungCADLib.scene.grids import set_geometry, to_ras
-from LungCADLib.scene.nodes import StudyNodes
-from LungCADLib.scene.update import remove
+from LungCADLib.scene.nodes import StudyNodes, remove
 
 COLORS = "vtkMRMLColorTableNodeIron"
 """From red to yellow: the brighter the more, also for readers who do not tell red from green."""

@@ -13,6 +13,7 @@ from LungCADLib.scene.nodes import (
     fill_centers,
     fill_segmentation,
     fill_table,
+    remove,
     study_texts,
 )
 from LungCADLib.segments import NODULE_SEGMENT_PREFIX, nodule_segments, outlines
@@ -83,22 +84,6 @@ def remove_study(nodes: StudyNodes) -> None:
     """Take a study's nodes out of their scene again; the volume stays."""
     for node in (nodes.text, nodes.centers, nodes.table, nodes.segmentation):
         remove(node)
-
-
-def remove(node: Any) -> None:
-    """Take a node out of its scene, if it is in one, with the nodes that only say how to show and store it."""
-    scene = node.GetScene()
-    if scene is None:
-        return
-    more = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        more += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
-    if node.IsA("vtkMRMLStorableNode"):
-        more += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
-    scene.RemoveNode(node)
-    for each in more:
-        if each is not None and each.GetScene() is not None:
-            scene.RemoveNode(each)
 
 
 def _add_segments(nodes: StudyNodes, study: Study, which: set[str]) -> None:
