@@ -12,6 +12,7 @@ host = need_host()
 import slicer  # noqa: E402
 
 from LungCADLib.scene.nodes import add_study, add_volume  # noqa: E402
+from LungCADLib.study import Attribute  # noqa: E402
 
 
 def test_a_row_moves_the_views_to_its_nodule_and_makes_it_stand_out(ui, reviewed, case):
@@ -30,6 +31,14 @@ def test_a_row_moves_the_views_to_its_nodule_and_makes_it_stand_out(ui, reviewed
     assert not ui.axialPicture.pixmap.isNull()
     assert "AUC 0.95" in ui.detailsText.plainText
     assert "not a probability of cancer" in ui.detailsText.plainText
+    assert "solid, 8 to < 15 mm at baseline (ACR 2022)" in ui.detailsText.plainText
+
+
+def test_how_readers_would_rate_a_nodule_stands_in_its_details_with_the_ends_of_the_scale(widget, ui, reviewed):
+    nodule = widget.panel.results.session.nodule("L1")
+    nodule.attributes = {"margin": Attribute(4.2, 4, [0.0, 0.1, 0.1, 0.3, 0.5], "near sharp")}
+    ui.noduleTable.selectRow(0)
+    assert "4.2: near sharp (from poorly defined to sharp)" in ui.detailsText.plainText
 
 
 def test_a_click_on_a_marker_selects_its_row(widget, ui, reviewed):

@@ -5,8 +5,8 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from LungCADLib.columns import as_text
-from LungCADLib.study import Advice, Nodule, Opinion, Risk, Study
+from LungCADLib.columns import RATED, as_text
+from LungCADLib.study import Advice, Margin, Nodule, Opinion, Risk, Study
 
 _LOBES = {"upper": "U", "middle": "M", "lower": "L"}
 
@@ -55,11 +55,13 @@ def nodule_html(nodule: Nodule, study: Study) -> str:
     if nodule.warnings:
         parts.append(_list(f"<i>{escape(text)}</i>" for text in nodule.warnings))
     parts.append(_heading(_("Measurements")) + _table(_measurements(nodule)))
+    if nodule.attributes:
+        parts.append(_heading(_("As readers would rate it, 1 to 5")) + _table(_ratings(nodule)))
     parts.append(_heading(_("Suspicion")) + "".join(_opinion(opinion) for opinion in nodule.opinions))
     risks = [_risk(risk) for risk in nodule.risk.values()]
     parts.append(_heading(_("Risk of cancer, by published equations")) + _table(risks))
     advices = [advice for advice in (nodule.lung_rads, nodule.fleischner, nodule.bts) if advice]
-    parts.append(_heading(_("Guidelines")) + "".join(f"<p>{_advice(advice)}</p>" for advice in advices))
+    parts.append(_heading(_("Guidelines")) + "".join(f"<p>{_advice(advice)}{_why(advice)}</p>" for advice in advices))
     changes = [change for change in study.changes if change.nodule == nodule.id]
     if changes:
         rows = [(change.when.replace("T", " ")[:16], f"{change.action}: {change.who}") for change in changes]
@@ -80,21 +82,46 @@ def _measurements(nodule: Nodule) -> list[tuple[str, str]]:
         ),
         (_("Longest in 3D"), f"{_mm(nodule.max_diameter_3d_mm)} mm"),
         (_("Volume, mass"), f"{nodule.volume_mm3:.0f} mm³, {nodule.mass_mg:.0f} mg"),
-        (_("Attenuation"), _("mean {mean} HU, {low} to {high} (5th to 95th percentile)").format(
-            mean=round(hu.mean), low=round(hu.p05), high=round(hu.p95))),
+        (_("Attenuation"), _("mean {mean} HU, SD {sd}; {low} to {high} (5th to 95th percentile)").format(
+            mean=round(hu.mean), sd=round(hu.sd), low=round(hu.p05), high=round(hu.p95))),
         (_("Calcification"), nodule.calcification),
-        (_("Margin"), ", ".join(
-            word for word, yes in ((_("spiculated"), margin.spiculated), (_("lobulated"), margin.lobulated)) if yes
-        ) or _("smooth")),
+        (_("Margin"), _margin(margin)),
         (_("Distance to the wall"), _("touches it") if nodule.location.juxtapleural
          else f"{_mm(nodule.location.wall_distance_mm)} mm"),
-        (_("Sphericity, solidity"), f"{nodule.shape.sphericity:.2f}, {nodule.shape.solidity:.2f}"),
+        (_("Lobe"), _("an estimate, confidence {confidence}").format(
+            confidence=f"{nodule.location.lobe_confidence:.2f}")),
+        (_("Sphericity"), _("{sphericity}, solidity {solidity}, elongation {elongation}").format(
+            sphericity=f"{nodule.shape.sphericity:.2f}", solidity=f"{nodule.shape.solidity:.2f}",
+            elongation=f"{nodule.shape.elongation:.2f}")),
+        (_("Surface"), f"{nodule.shape.surface_mm2:.0f} mm²"),
         (_("Detection score"), f"{nodule.score:.2f}"),
     ]  # fmt: skip
+    if nodule.location.perifissural_candidate:
+        rows.append((_("Fissure"), _("may be a perifissural nodule")))
     if nodule.density == "part-solid":
         rows.insert(4, (_("Solid part"), _("{mean} mm, {share}% of the volume").format(
             mean=_mm(solid.mean_diameter_mm), share=round(100 * solid.fraction))))  # fmt: skip
     return rows
+
+
+def _margin(margin: Margin) -> str:
+    words = [word for word, yes in ((_("spiculated"), margin.spiculated), (_("lobulated"), margin.lobulated)) if yes]
+    text = _("{words}; spiculation {spiculation}, lobulation {lobulation}, sharpness {sharpness} (0 to 1)")
+    return text.format(
+        words=", ".join(words) or _("smooth"),
+        spiculation=f"{margin.spiculation:.2f}",
+        lobulation=f"{margin.lobulation:.2f}",
+        sharpness=f"{margin.sharpness:.2f}",
+    )
+
+
+def _ratings(nodule: Nodule) -> list[tuple[str, str]]:
+    """How readers would rate a nodule, with the two ends of each scale."""
+    return [
+        (name.capitalize(), _("{value}: {meaning} (from {scale})").format(
+            value=f"{attribute.value:.1f}", meaning=attribute.meaning, scale=RATED.get(name, "1 to 5")))
+        for name, attribute in nodule.attributes.items()
+    ]  # fmt: skip
 
 
 def _opinion(opinion: Opinion) -> str:
@@ -119,6 +146,10 @@ def _risk(risk: Risk) -> tuple[str, str]:
 
 def _advice(advice: Advice) -> str:
     return f"<b>{escape(advice.guideline)}: {escape(advice.category)}.</b> {escape(advice.management)}"
+
+
+def _why(advice: Advice) -> str:
+    return f"<br><small>{escape(advice.reason)} ({escape(advice.source)})</small>" if advice.reason else ""
 
 
 def _heading(text: str) -> str:
