@@ -176,14 +176,16 @@ dissimilarity whose weights the classifier learned, is the cluster; a network of
 features with the cluster appended. Five members, each trained without the patients of one fold.
 
 **What it was trained on.** {patches} nodules of {patients} patients of LIDC with a median malignancy that is not 3,
-each as it is and shifted by up to 10 pixels; no patient kept for independent tests is among them.
+each as it is and in three copies; no patient kept for independent tests is among them.
 
 **Where it departs from the paper.** The paper promises benign against malignant, but its data are nodules against
 other places in the lung; both are tested here, and only the first is an engine. Patches are split by patient, the
-paper's were not. One forest finds the centers, because one for each cluster would have one class to learn; absolute
-weights make the dissimilarity, because signed ones make it negative (`--signed-weights` is the letter); the round that
-does best on a tenth of the training patients is kept (`--last-round` keeps the last); the autoencoder makes a few
-passes over the data, not 150 (`--passes 150`). Generated pictures are of nodules only.
+paper's were not. One forest finds the centers, because one for each cluster would have one class to learn. Features
+are brought to one scale before the classifier. Generated pictures are of nodules only. What a command line can restore:
+copies of patches move by 2 pixels, not 10, and are turned and mirrored (`--shift 10 --no-turns`); absolute weights make
+the dissimilarity, because signed ones can make it negative (`--signed-weights`); the round that does best on a tenth of
+the training patients is kept (`--last-round`); the autoencoder makes a few passes over the data, not 150 (`--passes
+150`).
 
 **How it was tested.** Five folds by patient (`lidc-folds.csv`): every patient is judged by the one network that has
 not seen that patient. In parentheses 95 % intervals over 1,000 draws of patients; differences are of the same draws.
@@ -205,8 +207,8 @@ Calibration of CALM: {calibration}.
 _NODULE = """## Nodules against other places
 
 What the paper's data are. Positives are the largest slices of LIDC nodules whose size is no outlier; negatives are
-places in whole CTs, one half what the blob detector's score likes best, one half anywhere in the lung, and slices of
-LIDC crops above and below the nodule. Other places have no diameter, so there is no ruler; the HU of the middle, and
+places in whole CTs, a quarter what the blob detector's score likes best and the rest anywhere in the lung, and slices
+of LIDC crops above and below the nodule. Other places have no diameter, so there is no ruler; the HU of the middle, and
 how far it stands out from a ring around it, stand in for it. The frame of the patch, which shows no nodule, should tell
 nothing; what it tells is a measure of how far the two kinds differ by scanner. Within crops both kinds come from the
 same CTs.

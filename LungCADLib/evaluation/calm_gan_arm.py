@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from LungCADLib.training.calm_material import Material
 
 FOLD = 0
-"""The split on which generated nodules are tried; six minutes of training for each."""
+"""The split on which generated nodules are tried; four minutes of training for each."""
 
 GATED = 2
 """So many generated pictures for each unseen real one go through the gates."""

@@ -93,7 +93,10 @@ def probabilities(members: "Sequence[CalmNetwork]", seen: "Tensor", device: str 
 
 
 def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
-    """What the networks think of a nodule; `low` and `high` are the least and the most suspicious of them."""
+    """How suspicious a nodule looks to an autoencoder with clusters and a classifier (CALM, paper 003).
+
+    `low` and `high` are the least and the most suspicious of the five networks.
+    """
     if scan is None or outline is None:
         raise InputError("The CALM engine looks at the CT: it needs the scan and the nodule's outline.")
     each = probabilities(networks(), view_of(scan, outline))[:, 0]

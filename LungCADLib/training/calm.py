@@ -3,6 +3,9 @@
 In `malignancy` mode (suspicious nodules against others) it writes `calm.safetensors`, the engine's networks, and
 `calm-baselines.safetensors`; in `nodule` mode (nodules against other places in the lung, what the paper's data are),
 `calm-nodule.safetensors`, which is no engine of the road. `lungcad evaluate calm` says how good they are.
+
+The paper's letter, as far as it goes, is `--mode nodule --gan --passes 150 --shift 10 --no-turns --signed-weights
+--last-round`.
 """
 
 import argparse
@@ -46,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
     parser.add_argument(
         "--gan", action=argparse.BooleanOptionalAction, default=False,
-        help="add generated positives, as the paper does; six minutes more for each fold (default: no)",
+        help="add generated positives, as the paper does; four minutes more for each fold (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--augmentation", type=float, metavar="RATE", default=0.5,

@@ -2,8 +2,8 @@
 
 Paper 003 teaches nodule against non-nodule on patches of 40 x 40 pixels. Positives are the largest slices of the LIDC
 nodules. The slices hold no negatives: they are 71 pixels wide with the nodule in the middle, so every square of 40
-pixels in them shows it. Negatives come from whole CTs instead, one half where the blob detector sees something, one
-half anywhere in the lung, and from the crops of LIDC nodules, in slices above and below the nodule. Since a CT may be
+pixels in them shows it. Negatives come from whole CTs instead, a quarter where the blob detector sees something and the
+rest anywhere in the lung, and from the crops of LIDC nodules, in slices above and below the nodule. Since a CT may be
 told by its noise and a crop by its resampling, nodules of those same CTs and crops, cut in the same way, are among the
 positives, and the crops alone, where both kinds come from the same CTs in equal numbers, are a test of their own.
 
