@@ -133,10 +133,17 @@ def test_results_appear_as_they_come_lungs_first(widget, ui, case, start):
 
 def test_cancel_leaves_the_scene_as_it_was_and_apply_works_again(widget, ui, case, start):
     scan, _, lungs, nodules, finished = case
-    job, _ = start(scan, [lungs])
-    until(lambda: slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+    other = add_volume(slicer.mrmlScene, scan)
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    for composite in composites:
+        composite.SetBackgroundVolumeID(other.GetID())
+    job, volume = start(scan, [lungs])
+    volume.GetDisplayNode().SetWindowLevel(400, 40)
+    until(lambda: composites[0].GetBackgroundVolumeID() == volume.GetID())
     ui.cancelButton.click()
     until(ended(widget))
+    assert {composite.GetBackgroundVolumeID() for composite in composites} == {other.GetID()}
+    assert volume.GetDisplayNode().GetWindow() == 400
     assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
     assert not ui.runMessage.visible

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from LungCADLib.errors import InputError
 from LungCADLib.jobs import Failed, Finished, Found, Job, Progressed, Question, Volume, prepare, reading_found
@@ -86,6 +87,7 @@ class Run:
         self.study: Study | None = None
         self.nodes: StudyNodes | None = None
         self.complete, self.kept = False, 0
+        self._views_back: Callable[[], None] = lambda: None
         self._job = (start or start_job)(Volume(values, geometry, header), settings)
         self._job_ended = self._given_up = self._over = False
         self._steps: list[Steps] = [self._load()]
@@ -120,7 +122,7 @@ class Run:
         """
         if not self._given_up and not self._volume_there():
             self.cancel()
-            self.failure = Failed("input", "The CT was removed from the scene, so the analysis was stopped.")
+            self.failure = Failed("input", _("The CT was removed from the scene, so the analysis was stopped."))
         events = self._job.poll() if not self._job_ended else []
         for event in events:
             match event:
@@ -169,7 +171,7 @@ class Run:
             scene = self.volume.GetScene()
             self.nodes = yield from adding_study(scene, study, None, self.volume, place=False)
             yield
-            views.show_volume(self.volume)
+            self._views_back = views.show_volume(self.volume)
         elif update.all_there(self.nodes):
             update.update_study(self.nodes, study)
         self.study, self.complete = study, event.what == "nodules"
@@ -192,6 +194,7 @@ class Run:
             return
         if nodes is not None:
             update.remove_study(nodes)
+            self._views_back()
         self.nodes = self.study = None
         self._leave_nothing()
 

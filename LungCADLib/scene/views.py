@@ -18,15 +18,27 @@ _CHOSEN_FILL = 0.5
 _OTHERS_3D, _LUNGS_3D = 0.5, 0.1
 
 
-def show_volume(volume: Any) -> None:
-    """Show a CT in all slice views, in the lung window."""
+def show_volume(volume: Any) -> Callable[[], None]:
+    """Show a CT in all slice views, in the lung window; call what this returns to have it as it was."""
     scene = volume.GetScene()
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
-        composite.SetBackgroundVolumeID(volume.GetID())
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
+    backgrounds = [composite.GetBackgroundVolumeID() for composite in composites]
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
+    automatic, window, level = display.GetAutoWindowLevel(), display.GetWindow(), display.GetLevel()
+    for composite in composites:
+        composite.SetBackgroundVolumeID(volume.GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevel(LUNG_WINDOW[1], LUNG_WINDOW[0])
+
+    def back() -> None:
+        for composite, background in zip(composites, backgrounds, strict=True):
+            if composite.GetScene() is not None and composite.GetBackgroundVolumeID() == volume.GetID():
+                composite.SetBackgroundVolumeID(background)
+        display.SetWindowLevel(window, level)
+        display.SetAutoWindowLevel(automatic)
+
+    return back
 
 
 def show_nodule(nodes: StudyNodes, nodule: Nodule) -> None:
