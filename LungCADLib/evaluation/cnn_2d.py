@@ -157,18 +157,30 @@ def _judged(args: argparse.Namespace) -> dict[str, Result]:
                 "No slice has three readers and a median malignancy that is not 3; there is nothing to test."
             )
         note = f"{len(counting)} of {len(some)} slices count: three or more readers, median malignancy not 3."
-        found["slices"] = judge(Cases.of_slices(counting), other, device, note)
+        found["slices"] = judge(Cases.of_slices(counting), note, other, device)
     if patches:
         every = Cases.of_patches(read_patches(patches, args.table or patches.with_name("patches.csv")))
         note = "A patch is 32 native pixels wide, so that large nodules fill their crop."
-        found["patches"] = judge(every, other, device, note)
+        found["patches"] = judge(every, note, other, device)
     if args.held_out:
         found["random"] = read_held_out(args.held_out)
     return found
 
 
-def judge(cases: Cases, other: "tuple[list[Cnn2d], Crop] | None" = None, device: str = "cpu", *notes: str) -> Result:
-    """What the packaged networks, the ruler and another training say of nodules whose patients they have not seen."""
+def judge(cases: Cases, note: str, other: "tuple[list[Cnn2d], Crop] | None" = None, device: str = "cpu") -> Result:
+    """What the packaged networks, the ruler and another training say of nodules whose patients they have not seen.
+
+    Parameters
+    ----------
+    cases
+        All of them count.
+    note
+        What to know of the set.
+    other
+        Networks of another training, and how wide their crops are.
+    device
+        As `choose_device` gives it.
+    """
     folds = folds_of(cases.patient)
     columns = {LONG_AXIS: np.log(cases.diameter_mm)}
     said = {
@@ -183,7 +195,7 @@ def judge(cases: Cases, other: "tuple[list[Cnn2d], Crop] | None" = None, device:
         f"has not seen the patient; {new} are of others, judged by all five networks, as in use."
     )
     comparison = Comparison(cases.suspicious, cases.diameter_mm, cases.patient, said, ROUNDS, seed=0)
-    return Result(comparison, figures(comparison), [*notes, who])
+    return Result(comparison, figures(comparison), [note, who])
 
 
 def unseen(

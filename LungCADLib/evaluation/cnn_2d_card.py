@@ -146,10 +146,11 @@ that cuts most of the nodule; the crop is twice as wide as its long axis, at lea
 intensities are -1000 to 400 HU scaled to 0 to 1. Augmentation turns by any angle, mirrors every second crop and zooms
 by up to 10 %. Labels: a median rating above 3 against one below, medians of 3 left out.
 
-**What it was trained on.** {nodules} LIDC slices ({suspicious} suspicious) of {patients} patients with {least_readers}
-or more readers and a median malignancy that is not 3; no patient kept for independent tests is among them. As the
-paper says: Adam with a rate of 0.001, categorical cross entropy with class weights, batches of 20, {epochs} epochs, the
-last weights. Batches are drawn anew each time, and gradients are clipped at a norm of 5.
+**What it was trained on.** {nodules} LIDC slices ({suspicious} suspicious) of {patients} patients with
+{least_readers} or more readers and a median malignancy that is not 3 (`--least-readers` takes others); no patient
+kept for independent tests is among them. As the paper says: Adam with a rate of 0.001, categorical cross entropy with
+class weights, batches of 20, {epochs} epochs, the last weights. Batches are drawn anew each time, and gradients are
+clipped at a norm of 5.
 
 ![Loss and accuracy by epoch](cnn-2d-curves.svg)
 
@@ -157,8 +158,9 @@ last weights. Batches are drawn anew each time, and gradients are clipped at a n
 apart: every patient is judged by the one network that has not seen that patient. In use, the five answer together. In
 parentheses 95 % intervals over 2,000 draws of patients; differences are of the same draws. Slices count with three or
 more readers and a median rating that is not 3; the ruler is the long axis of a reader's outline, which also sets the
-width of the crop. All patches count, by the file's label and diameter; they are 32 native pixels wide, which is less
-than twice a large nodule.{other}{random} The paper's figures are of 425 other nodules.
+width of the crop. Its probabilities are those of a regression fitted on slices, without the patient's fold. All
+patches count, by the file's label and diameter; they are 32 native pixels wide, which is less than twice a large
+nodule.{other}{random} The paper's figures are of 425 other nodules.
 
 {sections}
 
