@@ -65,7 +65,8 @@ def slice_unet(widths: Sequence[int] = WIDTHS) -> "nn.Module":
                 x = up(torch.cat([level, functional.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
             return self.answer(x)[:, 0]
 
-    return SliceUNet()
+    # Half the time of the usual order of weights, on a CPU.
+    return SliceUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _block(before: int, after: int) -> "nn.Sequential":
