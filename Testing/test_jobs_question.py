@@ -47,7 +47,7 @@ def test_a_request_without_a_question_is_one_for_an_analysis(question, tmp_path)
     assert isinstance(read_request('{"input": "a", "out": "b"}'), Request)
     request = question.request(tmp_path / "q", tmp_path / "o")
     assert isinstance(read_request(request.to_json()), ExplainRequest)
-    with pytest.raises(InputError, match="network: Input should be 'appearance' or 'reduction'"):
+    with pytest.raises(InputError, match="network: Input should be 'appearance'"):
         read_request(json.dumps({**json.loads(request.to_json()), "network": "other"}))
     with pytest.raises(InputError, match="no field nodule"):
         read_request(json.dumps({**json.loads(request.to_json()), "nodule": "N1"}))

@@ -1,5 +1,7 @@
 """Where a network looked, laid over the CT in the headless host. The network itself is asked in test_jobs_question."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from panel_fixtures import ScriptedJob, need_host, node_names, until
@@ -12,6 +14,7 @@ import slicer  # noqa: E402
 from LungCADLib.explain import Explanation, HeatMap  # noqa: E402
 from LungCADLib.jobs import Failed, Finished, Progressed  # noqa: E402
 from LungCADLib.jobs.question import _write_explanation  # noqa: E402
+from LungCADLib.jobs.request import Network  # noqa: E402
 from LungCADLib.panel import run as run_module  # noqa: E402
 from LungCADLib.scene.nodes import add_study, add_volume  # noqa: E402
 from LungCADLib.segments import outlines  # noqa: E402
@@ -57,6 +60,11 @@ def test_nothing_is_asked_before_a_kind_is_chosen(ui, reviewed, asked):
     assert ui.explainBox.visible and ui.explainBox.enabled
     assert ui.explainBox.currentText == "nothing"
     assert asked[0] == []
+
+
+def test_every_network_that_can_be_asked_is_offered(ui, reviewed):
+    offered = [ui.explainBox.itemData(index) for index in range(ui.explainBox.count)]
+    assert offered[0] == "nothing" and set(offered[1:]) == set(get_args(Network))
 
 
 def test_without_monai_the_box_says_what_it_needs(ui, reviewed, monkeypatch):

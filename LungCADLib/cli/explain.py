@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from LungCADLib.cli import screen
     from LungCADLib.errors import OutputError
     from LungCADLib.jobs.output import publishing
+    from LungCADLib.jobs.question import explained
     from LungCADLib.progress import Progress
     from LungCADLib.readers import read_scan
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         with progress.stage("explain"):
             explanations: list[Explanation] = []
             for turn, name in enumerate(dict.fromkeys(args.network)):
-                explanations += _explained(name, scan, lungs, outline, center)
+                explanations += explained(name, scan, lungs, outline, center)
                 progress.update((turn + 1) / len(args.network))
         with publishing(out.absolute()) as partial:
             for each in explanations:
@@ -77,22 +78,6 @@ def run(args: argparse.Namespace) -> int:
     )
     console.print(f"Pictures and maps: {out}")
     return 0
-
-
-def _explained(name: str, scan: "Scan", lungs: "Lungs", outline: "BoxMask", center: "Xyz") -> "list[Explanation]":
-    """What a network of `_NETWORKS` looked at."""
-    if name == "reduction":
-        from LungCADLib.detection.reduction_explain import explain_candidate
-
-        return explain_candidate(scan, lungs, center)
-    if name == "cnn-2d":
-        from LungCADLib.malignancy.cnn_2d_explain import explain_cnn_2d
-        from LungCADLib.nodules.shape import measure_shape
-
-        return [explain_cnn_2d(scan, outline, measure_shape(outline.mask, scan.spacing).long_axis_mm)]
-    from LungCADLib.malignancy.appearance_explain import explain_appearance
-
-    return [explain_appearance(scan, outline)]
 
 
 def _at(scan: "Scan", point: "Xyz", progress: "Progress") -> "tuple[Xyz, Lungs, BoxMask]":

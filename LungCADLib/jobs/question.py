@@ -25,7 +25,7 @@ class Question:
     Parameters
     ----------
     network
-        "appearance": why the nodule looks suspicious; "reduction": why its place was taken for a nodule.
+        "appearance", "cnn-2d": why the nodule looks suspicious; "reduction": why its place was taken for a nodule.
     scan
         The part of the CT around the nodule.
     lungs
@@ -91,17 +91,32 @@ def answer(request: ExplainRequest, progress: Progress) -> None:
 
     with progress.stage("explain"):
         question = read_question(request)
-        if question.network == "appearance":
-            from LungCADLib.malignancy.appearance_explain import explain_appearance
-
-            found = explain_appearance(question.scan, question.outline)
-        else:
-            from LungCADLib.detection.reduction_explain import explain_candidate
-
-            # Its near view; the far one shows the surroundings, in which a nodule is a few pixels.
-            found = explain_candidate(question.scan, question.lungs, question.center_lps_mm)[0]
+        asked = question.network, question.scan, question.lungs, question.outline, question.center_lps_mm
+        found = explained(*asked)[0]
     with publishing(request.out) as partial:
         _write_explanation(found, question.scan.geometry, partial)
+
+
+def explained(network: Network, scan: Scan, lungs: Lungs, outline: BoxMask, center_lps_mm: Xyz) -> list[Explanation]:
+    """Where a network looked at a nodule; where it has several views, the nearest one first.
+
+    Raises
+    ------
+    InputError
+        If MONAI or weights are missing, or the network sees nothing at this place.
+    """
+    if network == "reduction":
+        from LungCADLib.detection.reduction_explain import explain_candidate
+
+        return explain_candidate(scan, lungs, center_lps_mm)
+    if network == "cnn-2d":
+        from LungCADLib.malignancy.cnn_2d_explain import explain_cnn_2d
+        from LungCADLib.nodules.shape import measure_shape
+
+        return [explain_cnn_2d(scan, outline, measure_shape(outline.mask, scan.spacing).long_axis_mm)]
+    from LungCADLib.malignancy.appearance_explain import explain_appearance
+
+    return [explain_appearance(scan, outline)]
 
 
 def read_explanation(folder: Path) -> tuple[Explanation, Geometry]:

@@ -10,7 +10,9 @@ from LungCADLib.scan import Header
 from LungCADLib.settings import Settings
 from LungCADLib.study import LungsInfo, Xyz
 
-Network = Literal["appearance", "reduction"]
+Network = Literal["appearance", "reduction", "cnn-2d"]
+"""Networks that can be asked where they looked."""
+
 Asked = TypeVar("Asked")
 
 

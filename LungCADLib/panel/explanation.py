@@ -40,6 +40,11 @@ def kinds() -> Choices:
             _("Where the appearance network saw evidence for suspicion on the largest slice (Grad-CAM)."),
         ),
         (
+            "cnn-2d",
+            _("why suspicious, 2D CNN"),
+            _("Where the 2D CNN saw evidence for suspicion on the largest slice (Grad-CAM)."),
+        ),
+        (
             "reduction",
             _("why found"),
             _("Where the detector's network saw evidence for a nodule (Grad-CAM)."),
