@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from LungCADLib.malignancy.lung_rads_cnn_network import LungRadsNetwork
 
 VERSION = "1.0"
-STEPS = 1000
+STEPS = 600
 """Batches of each member, or of the set's network."""
 
 SET_NAME = "lung-rads-set"

@@ -23,6 +23,8 @@ WIDTH = 0.5
 BATCH = 24
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02
+AVERAGED_OVER = 100
+"""Steps, fewer than the trainer's: this training is short."""
 
 OUTLINE_WEIGHT, BASELINE_WEIGHT = 1.0, 1.0
 """Beside the segmented image's loss; the baseline shares no weight with the rest, so its factor is only its pace."""
@@ -63,6 +65,7 @@ def recipe(
         LEARNING_RATE,
         WEIGHT_DECAY,
         settings={"cases": len(cases), "batch": size, "width": width, "pretrained": pretrained is not None},
+        averaged_over=AVERAGED_OVER,
     )
 
 

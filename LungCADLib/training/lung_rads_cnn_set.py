@@ -102,6 +102,7 @@ def recipe(
         shared.LEARNING_RATE,
         shared.WEIGHT_DECAY,
         settings={"slices": len(slices), "side": side, "width": width, "pretrained": pretrained is not None},
+        averaged_over=shared.AVERAGED_OVER,
     )
 
 
