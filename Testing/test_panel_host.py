@@ -246,11 +246,6 @@ def test_killing_the_worker_is_one_message_and_apply_works_again(widget, ui, che
     assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
 
-def test_the_tests_that_slicer_runs_pass_here_too(widget, monkeypatch):
-    monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
-    module.LungCADTest().runTest()
-
-
 def test_the_scene_tests_that_slicer_runs_pass_here_too(widget, monkeypatch):
     monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
     monkeypatch.syspath_prepend(HERE / "Python")

@@ -16,6 +16,7 @@ host = need_host()
 
 import slicer  # noqa: E402
 
+import LungCAD  # noqa: E402
 from LungCADLib.jobs import Finished, Found, Progressed  # noqa: E402
 from LungCADLib.jobs.found import write_found  # noqa: E402
 from LungCADLib.masks import BoxMask, LungLabel, Masks  # noqa: E402
@@ -143,16 +144,18 @@ print(max(held), ui.noduleTable.rowCount, "torch" in sys.modules)
     assert float(longest) < LIMIT_S
 
 
-def test_the_whole_road_never_holds_the_window_for_100_ms(widget, ui, chest):
-    """No step of the panel's own code, with the real worker."""
-    for parameter, quick in (("detector", "blobs"), ("outliner", "classical"), ("malignancy", "reader-model")):
-        setattr(widget.parameters, parameter, quick)
-    ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, chest.scan))
-    ui.applyButton.click()
-    held = longest_step(widget)
-    assert not ui.runMessage.visible, ui.runMessage.text
-    assert ui.noduleTable.rowCount > 3
-    assert held < LIMIT_S
+def test_the_tests_that_slicer_runs_pass_here_too_and_never_hold_the_window_for_100_ms(widget, monkeypatch):
+    """The whole road with the real worker and the networks."""
+    held = []
+
+    def process():
+        held.append(seconds(host.process))
+
+    monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
+    monkeypatch.setattr(slicer.app, "processEvents", process)
+    LungCAD.LungCADTest().runTest()
+    assert len(held) > 50
+    assert max(held) < LIMIT_S
 
 
 def test_the_panel_paints_within_300_ms_and_imports_no_torch():
