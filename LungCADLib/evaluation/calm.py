@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LungCADLib.compute import choose_device
-from LungCADLib.evaluation.calm_card import SHOWN, card, gan_rows, gate_rows, parts_rows, rows
+from LungCADLib.evaluation.calm_card import SHOWN, baselines_card, card, gan_rows, gate_rows, parts_rows, rows
 from LungCADLib.evaluation.calm_figures import Figures, figures
 from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.training.calm import MODES, RUNS, add_setting_arguments, settings_of
@@ -135,14 +135,17 @@ def _write_pictures(folder: Path, answers: "Answers", gan: "GanArm | None") -> N
 
 
 def _write_card(folder: Path, found: dict[str, Figures], gan: "GanArm | None", plain: dict[str, Any]) -> None:
-    """`calm.md`, and `calm.json` for the engine."""
+    """`calm.md`, `calm-baselines.md`, and `calm.json` for the engine."""
     from LungCADLib.malignancy.calm import NAME, VERSION
+    from LungCADLib.training.methods.calm import BASELINES_FILE
     from LungCADLib.weights import bundled_members, write_table
 
     others: dict[str, Any] = {name: plain[name] for name in ("nodule", "gan") if name in plain}
     table: dict[str, Any] = {"name": NAME, "version": VERSION, "figures": plain["malignancy"], **others}
     write_table(folder / f"{NAME}.json", table)
     (folder / f"{NAME}.md").write_text(card(bundled_members(NAME)[1], found, gan), encoding="utf-8")
+    text = baselines_card(bundled_members(BASELINES_FILE)[1])
+    (folder / f"{BASELINES_FILE}.md").write_text(text, encoding="utf-8")
 
 
 def plainly(value: Any) -> Any:

@@ -156,6 +156,11 @@ def card(weights: Mapping[str, Any], found: Mapping[str, Figures], gan: "GanArm 
     return "\n".join(part.format(**said) for part in parts)
 
 
+def baselines_card(weights: Mapping[str, Any]) -> str:
+    """The card of the packaged baselines, of which `weights` says what they were made of."""
+    return _BASELINES.format(**{key: weights[key] for key in ("version", "patches", "patients")})
+
+
 def _markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ("---",) * len(columns), *lines))
 
@@ -251,4 +256,16 @@ Resources/Models`.
 **Data.** Armato SG III et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative
 (IDRI), Med Phys 38:915-931, 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0. The weights are under the license of
 LungCAD.
+"""
+
+_BASELINES = """# What paper 003 compares CALM with, {version}
+
+Five networks each of what stands beside CALM in table 1 of paper 003, so that `lungcad compare` need not train them:
+the same classifier without clusters (NN), logistic regression (LR) and a linear support vector machine (SVM) on the
+features of CALM's encoder, and a CNN of the same layers taught from the labels alone. No engine of the road uses them.
+
+Trained by `lungcad train calm` on the same {patches} nodules of {patients} patients and the same folds as CALM. What
+they say, what it means and how well they did, the ruler beside them, stands in [CALM's card](calm.md).
+
+**Data.** LIDC-IDRI, doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0. The weights are under the license of LungCAD.
 """
