@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from host.pythonqt import ERRORS
+from host.pythonqt import ERRORS, unwrap
 from panel_fixtures import need_host, node_names, texts, until
 
 host = need_host()
@@ -32,6 +32,28 @@ def test_a_row_moves_the_views_to_its_nodule_and_makes_it_stand_out(ui, reviewed
     assert "AUC 0.95" in ui.detailsText.plainText
     assert "not a probability of cancer" in ui.detailsText.plainText
     assert "solid, 8 to < 15 mm at baseline (ACR 2022)" in ui.detailsText.plainText
+
+
+@pytest.mark.parametrize("opened", [(), ("patientBox", "advancedBox")], ids=["closed", "open"])
+def test_nothing_is_cut_where_the_panel_is_480_pixels_wide(widget, ui, reviewed, opened):
+    from PySide6.QtWidgets import QLabel, QPushButton
+
+    ui.noduleTable.selectRow(0)
+    for box in opened:
+        getattr(ui, box).checked = True
+    panel = unwrap(widget.parent)
+    assert panel.minimumSizeHint().width() <= 480
+    host.fit(widget.parent, 480)
+    shown = [w for kind in (QLabel, QPushButton) for w in panel.findChildren(kind) if w.isVisible()]
+    assert len(shown) > 20
+    for one in shown:
+        if isinstance(one, QLabel) and one.wordWrap():
+            assert one.heightForWidth(one.width()) <= one.height(), one.objectName()
+        else:
+            assert one.sizeHint().width() <= one.width(), one.objectName()
+    table = unwrap(ui.noduleTable)
+    for column in range(table.columnCount()):
+        assert table.columnWidth(column) >= table.sizeHintForColumn(column) - 2, column
 
 
 def test_how_readers_would_rate_a_nodule_stands_in_its_details_with_the_ends_of_the_scale(widget, ui, reviewed):

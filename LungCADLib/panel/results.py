@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from LungCADLib.panel.session import Session
 
 Cell = str | float
-_EDIT_SETTLES_MS = 800
+_EDIT_SETTLES_MS = 1500
 """A stroke in Segment Editor is a burst of events; the nodule is measured once they have stopped."""
 
 
