@@ -205,3 +205,16 @@ def test_a_map_of_a_ct_under_a_transform_follows_it(widget, ui, asked):
     choose(ui, "appearance")
     until(overlays)
     assert overlays()[0].GetParentTransformNode() is transform
+
+
+def test_a_scene_saved_under_a_map_opens_without_it(widget, ui, reviewed, asked, tmp_path):
+    ui.noduleTable.selectRow(0)
+    choose(ui, "appearance")
+    until(overlays)
+    widget.panel.output._ask = lambda *_: str(tmp_path / "saved.mrb")
+    ui.saveSceneButton.click()
+    host.open(tmp_path / "saved.mrb")
+    assert ui.noduleTable.rowCount == 3
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
+    assert len(names) == 1 and not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+    assert overlays() == []
