@@ -129,7 +129,7 @@ def test_without_networks_a_scan_can_be_analyzed_and_setup_says_how_well(machine
     _, panel = machine({"torch", "monai"})
     panel.ui.input_volume.setCurrentNode(add_volume(slicer.mrmlScene, make_scan()))
     assert panel.ui.applyButton.enabled
-    assert "Without torch, monai nodules are found" in panel.ui.setupText.text
+    assert "Without torch, monai: nodules are found" in panel.ui.setupText.text
 
 
 def test_torch_comes_first_from_the_extension_that_knows_the_gpu_then_the_rest_by_pip(machine):

@@ -84,7 +84,7 @@ def _missing_text(missing: list[str], blocking: list[str]) -> str:
         text += " " + _("No scan can be analyzed without {names}.").format(names=escape(", ".join(blocking)))
     networks = [name for name in names if name not in blocking]
     if networks:
-        without = _("Without {names} nodules are found, outlined and rated by simpler engines, less well.")
+        without = _("Without {names}: nodules are found, outlined and rated by simpler engines, less well.")
         text += " " + without.format(names=escape(", ".join(networks)))
     return text
 
