@@ -115,6 +115,28 @@ def test_others_are_read_by_two_members_in_turn():
         assert seen[z, 20, 20] == pytest.approx((shares[z % 5] + shares[(z + 1) % 5]) / 2, abs=1e-3)
 
 
+def test_what_is_large_is_seen_with_larger_pixels_and_what_is_small_is_not():
+    slices = some_slices((2, 64, 64))
+    slices.region[:] = True
+    seen = []
+
+    class Watched(SliceReader):
+        def _read(self, hu, region, members):
+            seen.append(hu.shape)
+            out = np.zeros(hu.shape, np.float32)
+            if hu.shape == (32, 32):
+                out[4:14, 4:14] = 0.9  # 20 mm
+                out[20:23, 20:23] = 0.9  # 6 mm
+            return out
+
+    own = reader()
+    watched = Watched([n.state_dict() for n in own.networks], own.description)
+    found = watched.probabilities(slices, None)
+    assert seen[:2] == [(64, 64), (32, 32)]
+    assert found[0, 8:28, 8:28] == pytest.approx(0.9, abs=1e-3)
+    assert (found > 0).sum() == 2 * 20 * 20
+
+
 def test_a_frame_may_reach_beyond_the_slice():
     shape = (3, 20, 18)
     slices = Slices(np.zeros(shape, np.int16), np.ones(shape, bool), Geometry(shape, (2.0, 1.0, 1.0)))

@@ -25,6 +25,13 @@ LEAST_SLICE_MM = 1.25
 MARGIN_MM = 24.0
 """Of what is shown around the lungs: as far as the network's answer depends on."""
 
+COARSE = 2
+"""Slices are read once more with pixels so many times as large: the network knows nodules up to about 30 mm, and takes
+what is larger for the mediastinum."""
+
+LARGE_RADIUS_MM = 8.0
+"""Of what the second reading sees, only parts of at least this radius count; smaller ones the first sees better."""
+
 TOGETHER = 2
 """Members that read each slice of a patient whom none has seen: slices take the five in turn, two at a time."""
 
@@ -86,7 +93,7 @@ class SliceReader:
     def probabilities(
         self, slices: Slices, patient: str | None, done: Callable[[float], None] = lambda share: None
     ) -> NDArray[np.float16]:
-        """(z, y, x) for each pixel how likely it is of a nodule; 0 outside the lungs.
+        """(z, y, x) for each pixel how likely it is of a nodule, in either reading; 0 outside the lungs.
 
         A patient who was learned from is read by the member that has not seen the patient; of anyone else each slice is
         read by two, and the next one by two others, so that the slices of a nodule are read by most of the five.
@@ -103,20 +110,35 @@ class SliceReader:
         own, members = self.description["folds"].get(patient), len(self.networks)
         out = np.zeros(slices.hu.shape, np.float16)
         for z, (hu, region) in enumerate(zip(slices.hu, slices.region, strict=True)):
-            frame = _frame(region, multiple(self.description["widths"]))
-            if frame is not None:
-                asked = [own] if own is not None else [(z + k) % members for k in range(TOGETHER)]
-                out[z] = self._read(hu, frame, asked) * region
+            asked = [own] if own is not None else [(z + k) % members for k in range(TOGETHER)]
+            out[z] = np.maximum(self._read(hu, region, asked), self._large(hu, region, asked) * region)
             done((z + 1) / len(slices.hu))
         return out
 
-    def _read(self, hu: NDArray[np.int16], frame: tuple[slice, slice], members: Sequence[int]) -> NDArray[np.float32]:
-        """Mean probabilities (y, x) of a slice, 0 outside a frame that may reach beyond it.
+    def _large(self, hu: NDArray[np.int16], region: NDArray[np.bool_], members: Sequence[int]) -> NDArray[np.float32]:
+        """What larger pixels show of a slice (y, x): the probabilities of large parts, 0 elsewhere."""
+        rows, columns = (n // COARSE for n in hu.shape)
+        even = (slice(rows * COARSE), slice(columns * COARSE))
+        small, inside = (a[even].reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3)) for a in (hu, region))
+        seen = self._read(np.rint(small).astype(np.int16), inside >= 0.5, members)
+        large = np.zeros_like(seen)
+        for part in slice_components(seen, (COARSE * PIXEL_MM,) * 2):
+            if part.radius_mm >= LARGE_RADIUS_MM:
+                large[tuple(part.pixels.T)] = seen[tuple(part.pixels.T)]
+        out = np.zeros(hu.shape, np.float32)
+        out[even] = large.repeat(COARSE, 0).repeat(COARSE, 1)
+        return out
+
+    def _read(self, hu: NDArray[np.int16], region: NDArray[np.bool_], members: Sequence[int]) -> NDArray[np.float32]:
+        """Mean probabilities (y, x) of a slice, 0 outside the lungs.
 
         One slice at a time: on a CPU several together take twice as long for each.
         """
         import torch
 
+        frame = _frame(region, multiple(self.description["widths"]))
+        if frame is None:
+            return np.zeros(hu.shape, np.float32)
         inner = tuple(slice(max(s.start, 0), min(s.stop, n)) for s, n in zip(frame, hu.shape, strict=True))
         beyond = [(i.start - s.start, s.stop - i.stop) for s, i in zip(frame, inner, strict=True)]
         shown = torch.from_numpy(np.pad(hu[inner], beyond, constant_values=AIR_HU)[None])
@@ -124,7 +146,7 @@ class SliceReader:
         answers = [torch.sigmoid(predict(self.networks[k], shown, device))[0].numpy() for k in members]
         out = np.zeros(hu.shape, np.float32)
         seen = tuple(slice(b[0], b[0] + i.stop - i.start) for b, i in zip(beyond, inner, strict=True))
-        out[inner] = np.mean(answers, axis=0)[seen]
+        out[inner] = np.mean(answers, axis=0)[seen] * region[inner]
         return out
 
 

@@ -96,9 +96,10 @@ three-dimensional surroundings. It is the detector `--detector unet-merge`; the 
 a medical device.
 
 **What it is.** Five U-Nets of {widths} features (`detection/slice_unet.py`), which repeat rows and columns on the way
-up and drop whole feature maps in training. They see the lungs' slices at 1 mm. The merges are those of
-`detection/merging.py`; the talk draws them without numbers, so the numbers are ours. The judge is the reduction
-network ([card](reduction.md)); scores mean the same as there, and a mark is reported from {threshold} on.
+up and drop whole feature maps in training. They see the lungs' slices at 1 mm, and once more at 2 mm for what is
+larger than 16 mm. The merges are those of `detection/merging.py`; the talk draws them without numbers, so the numbers
+are ours. The judge is the reduction network ([card](reduction.md)); scores mean the same as there, and a mark is
+reported from {threshold} on.
 
 **What it was trained on.** {pieces} slices with a nodule (the largest slice of each of 2,018 LIDC-IDRI nodules, all
 slices of 93 LIDC-IDRI crops) and {empty_pieces} slices without one, set anywhere into the lungs of {slices} slices of
