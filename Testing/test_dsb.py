@@ -193,4 +193,7 @@ def test_the_leak_saves_a_patient_in_whom_nothing_was_found():
     rows = {row.name: row for row in losses([patient_id(str(k)) for k in range(4)], cancer, done, 0.01)}
     assert rows["noisy-or"].log_loss.value > 8 > 2 > rows["noisy-or, leak 0.01"].log_loss.value
     assert rows["base rate"].log_loss.value == pytest.approx(np.log(2))
+    # Of the four pairs with and without cancer: 20 mm wins two, nothing found loses one to 5 mm and ties with nothing.
+    assert rows["ruler"].auc.value == pytest.approx((2 + 0.5) / 4)
+    assert rows["noisy-or, calibrated"].auc.value == rows["noisy-or, leak 0.01"].auc.value
     assert rows["base rate"].auc is None

@@ -61,20 +61,22 @@ def losses(ids: Sequence[str], cancer: Sequence[bool], verdicts: Sequence[Verdic
     labels = np.array(cancer, bool)
     plain, leaky = (np.array([noisy_or(one.contributions, part) for one in verdicts]) for part in (0.0, leak))
     size = np.log([max(one.largest_mm, NOTHING_MM) for one in verdicts])
+    # What answers for each patient from all others ranks a patient of the rarer kind lower for that alone; so AUC is
+    # that of the value itself, which calibration would not reorder.
     scores = {
-        "noisy-or": plain,
-        f"noisy-or, leak {leak:g}": leaky,
-        "noisy-or, calibrated": calibrated(_log_odds(leaky), labels),
-        "ruler": calibrated(size, labels),
+        "noisy-or": (plain, plain),
+        f"noisy-or, leak {leak:g}": (leaky, leaky),
+        "noisy-or, calibrated": (leaky, calibrated(_log_odds(leaky), labels)),
+        "ruler": (size, calibrated(size, labels)),
     }
     draws = Resamples(ids)
     rows = [
         Row(
             name,
             draws.figure(lambda i, p=p: log_loss(labels[i], p[i]), labels),  # type: ignore[misc]
-            draws.figure(lambda i, p=p: auc(labels[i], p[i]), labels),  # type: ignore[misc]
+            draws.figure(lambda i, v=value: auc(labels[i], v[i]), labels),  # type: ignore[misc]
         )
-        for name, p in scores.items()
+        for name, (value, p) in scores.items()
     ]
     base = np.full(len(labels), labels.mean())
     return [*rows, Row("base rate", draws.figure(lambda i: log_loss(labels[i], base[i]), labels), None)]
