@@ -127,6 +127,9 @@ def test_what_is_large_is_seen_with_larger_pixels_and_what_is_small_is_not():
             if hu.shape == (32, 32):
                 out[4:14, 4:14] = 0.9  # 20 mm
                 out[20:23, 20:23] = 0.9  # 6 mm
+                out[18:28, 4:14] = 0.9  # 20 mm, of which the other reading knows most
+            else:
+                out[40:54, 8:26] = 0.6
             return out
 
     own = reader()
@@ -134,7 +137,7 @@ def test_what_is_large_is_seen_with_larger_pixels_and_what_is_small_is_not():
     found = watched.probabilities(slices, None)
     assert seen[:2] == [(64, 64), (32, 32)]
     assert found[0, 8:28, 8:28] == pytest.approx(0.9, abs=1e-3)
-    assert (found > 0).sum() == 2 * 20 * 20
+    assert (found > 0).sum() == 2 * (20 * 20 + 14 * 18)
 
 
 def test_a_frame_may_reach_beyond_the_slice():

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from LungCADLib.compute import choose_device, predict
-from LungCADLib.detection.merging import Chain, SlicePart, distance_merging, slice_components, z_merging
+from LungCADLib.detection.merging import (
+    LEAST_PROBABILITY,
+    Chain,
+    SlicePart,
+    distance_merging,
+    slice_components,
+    z_merging,
+)
 from LungCADLib.detection.slice_unet import multiple, slice_unet
 from LungCADLib.scan import AIR_HU, Geometry, Scan
 from LungCADLib.settings import Device
@@ -30,7 +37,8 @@ COARSE = 2
 what is larger for the mediastinum."""
 
 LARGE_RADIUS_MM = 8.0
-"""Of what the second reading sees, only parts of at least this radius count; smaller ones the first sees better."""
+"""Of what the second reading sees, only parts of at least this radius count of which the first saw less than half; all
+else the first sees better."""
 
 TOGETHER = 2
 """Members that read each slice of a patient whom none has seen: slices take the five in turn, two at a time."""
@@ -111,19 +119,25 @@ class SliceReader:
         out = np.zeros(slices.hu.shape, np.float16)
         for z, (hu, region) in enumerate(zip(slices.hu, slices.region, strict=True)):
             asked = [own] if own is not None else [(z + k) % members for k in range(TOGETHER)]
-            out[z] = np.maximum(self._read(hu, region, asked), self._large(hu, region, asked) * region)
+            fine = self._read(hu, region, asked)
+            out[z] = np.maximum(fine, self._large(hu, region, asked, fine) * region)
             done((z + 1) / len(slices.hu))
         return out
 
-    def _large(self, hu: NDArray[np.int16], region: NDArray[np.bool_], members: Sequence[int]) -> NDArray[np.float32]:
-        """What larger pixels show of a slice (y, x): the probabilities of large parts, 0 elsewhere."""
+    def _large(
+        self, hu: NDArray[np.int16], region: NDArray[np.bool_], members: Sequence[int], fine: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Probabilities (y, x) of the large parts that larger pixels show and `fine` hardly does, 0 elsewhere."""
         rows, columns = (n // COARSE for n in hu.shape)
         even = (slice(rows * COARSE), slice(columns * COARSE))
-        small, inside = (a[even].reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3)) for a in (hu, region))
+        small, inside, known = (
+            a[even].reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3))
+            for a in (hu, region, fine >= LEAST_PROBABILITY)
+        )
         seen = self._read(np.rint(small).astype(np.int16), inside >= 0.5, members)
         large = np.zeros_like(seen)
         for part in slice_components(seen, (COARSE * PIXEL_MM,) * 2):
-            if part.radius_mm >= LARGE_RADIUS_MM:
+            if part.radius_mm >= LARGE_RADIUS_MM and known[tuple(part.pixels.T)].mean() < 0.5:
                 large[tuple(part.pixels.T)] = seen[tuple(part.pixels.T)]
         out = np.zeros(hu.shape, np.float32)
         out[even] = large.repeat(COARSE, 0).repeat(COARSE, 1)
