@@ -13,7 +13,9 @@ from LungCADLib.detection.slice_unet import slice_unet
 from LungCADLib.detection.unet_merge import slice_reader
 from LungCADLib.evaluation import unet_merge
 from LungCADLib.evaluation.classification import Estimate
+from LungCADLib.evaluation.detection_figures import figures
 from LungCADLib.evaluation.detection_truth import Truth
+from LungCADLib.evaluation.kept import Kept
 from LungCADLib.evaluation.merging_steps import Read, Steps, steps
 from LungCADLib.evaluation.slice_dice import outlined
 from LungCADLib.evaluation.unet_merge_card import Measured, card
@@ -61,9 +63,9 @@ def test_slices_are_outlined_by_the_member_that_has_not_seen_the_patient(tmp_pat
     second = np.isin(found.patient, whose[2::5])
     assert found.found.tolist() == second.tolist()
     assert (found.dice[~second] == 0).all() and (found.dice[second] > 0).all()
-    figures = found.figures()
-    assert figures["slices_found"].value == pytest.approx(0.2) and figures["slices_found"].n == 10
-    assert {"slice_dice_0_to_6_mm", "slice_dice_from_10_mm"} <= set(figures)
+    means = found.figures()
+    assert means["slices_found"].value == pytest.approx(0.2) and means["slices_found"].n == 10
+    assert {"slice_dice_0_to_6_mm", "slice_dice_from_10_mm"} <= set(means)
 
 
 def test_the_packaged_members_outline_digital_nodules(tmp_path):
@@ -86,7 +88,7 @@ def test_the_card_holds_every_figure(measured):
 
 
 def test_the_command_prints_and_writes(measured, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(unet_merge, "_measured", lambda data, phantoms: measured)
+    monkeypatch.setattr(unet_merge, "_measured", lambda data, phantoms, runs: measured)
     assert main(["evaluate", "unet-merge", "--json", "--card", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["slice_dice"] == {"value": 0.7, "low": 0.6, "high": 0.8, "n": 12}
@@ -106,6 +108,25 @@ def test_the_command_draws_what_each_step_does(seen, monkeypatch, capsys, tmp_pa
         "scan-1-candidate-2.png",
     ]
     assert "somewhere, 10 mm wide, 6 mm high, score 0.90" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_kept_for_the_same_weights(measured, tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return measured.scans[0]
+
+    def twice(of):
+        kept = Kept(tmp_path, of)
+        return [kept.walked("scan", make) for _ in range(2)]
+
+    one, other = twice({"weights": "a"})
+    assert len(calls) == 1
+    assert figures([one], 0.5, 4.0) == figures([other], 0.5, 4.0)
+    assert other.truth.excluded_mm.shape == (0, 3)
+    twice({"weights": "b"})
+    assert len(calls) == 2
 
 
 def test_a_scan_without_pictures_is_refused(capsys):

@@ -4,23 +4,28 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from LungCADLib.detection import OPERATING_POINT
+from LungCADLib.detection.reduction import NAME as JUDGE
 from LungCADLib.detection.unet_merge import NAME, slice_reader
 from LungCADLib.errors import InputError
+from LungCADLib.evaluation.classification import Estimate
 from LungCADLib.evaluation.detection_card import SCAN_COLUMNS, rows_of, scan_rows
 from LungCADLib.evaluation.detection_crops import best_scores
 from LungCADLib.evaluation.detection_figures import figures
 from LungCADLib.evaluation.detection_road import listed_scans, truth_of_listed, walk_phantom, walk_scan
+from LungCADLib.evaluation.kept import Kept
 from LungCADLib.evaluation.merging_pictures import picture
-from LungCADLib.evaluation.merging_steps import read, steps
+from LungCADLib.evaluation.merging_steps import Steps, read, steps
 from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.evaluation.slice_dice import outlined
 from LungCADLib.evaluation.unet_merge_card import STEP_COLUMNS, Measured, card, estimate_rows, step_rows
 from LungCADLib.pictures import png
+from LungCADLib.resources import resource
 from LungCADLib.settings import Settings
 
 PHANTOMS = 10
@@ -44,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan", type=Path, action="append", metavar="DIR", default=[],
         help="with --pictures: a CT; may be repeated (default: the listed scans with lesions)",
     )  # fmt: skip
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", default=Path("runs/evaluate-unet-merge"),
+        help="keeps what is done; the same command goes on from there (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--card", type=Path, metavar="DIR", help=f"also write the model card {NAME}.md there")
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
 
@@ -54,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--scan says of which CT pictures are drawn; give --pictures DIR too.")
     if args.pictures:
         return _draw(args)
-    found = _measured(args.data, args.phantoms)
+    found = _measured(args.data, args.phantoms, args.runs)
     if args.card:
         text = card(slice_reader().description, found, OPERATING_POINT)
         (args.card / f"{NAME}.md").write_text(text, encoding="utf-8")
@@ -65,15 +74,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(data: Path, phantoms: int) -> Measured:
+def _measured(data: Path, phantoms: int, runs: Path) -> Measured:
+    """Everything, piece by piece."""
+    from rich.console import Console
+
+    names = (f"{NAME}.safetensors", f"{JUDGE}.safetensors", "outline.safetensors", "detection-scans.json")
+    kept = Kept(runs, {name: sha256(resource("Models", name).read_bytes()).hexdigest() for name in names})
     listed = [(data / entry["folder"], entry["patient"], truth_of_listed(entry)) for entry in listed_scans()]
-    return Measured(
-        outlined(slice_reader(), data / "lidc-slices").figures(),
-        [steps(path.as_posix(), read(path, patient), truth) for path, patient, truth in listed],
-        best_scores(data / "lidc-crops" / "crops.npz", NAME),
-        [walk_scan(path, truth, NAME) for path, _, truth in listed],
-        [walk_phantom(seed, NAME) for seed in range(phantoms)],
-    )
+    with Console(stderr=True).status("slices") as status:
+        slices = kept.get(
+            "slices",
+            lambda: outlined(slice_reader(), data / "lidc-slices").figures(),
+            lambda found: {name: asdict(one) for name, one in found.items()},
+            lambda found: {name: Estimate(**one) for name, one in found.items()},
+        )
+        counted, scans, synthetic = [], [], []
+        for path, patient, truth in listed:
+            status.update(str(path))
+            name = patient.replace("/", "-")
+            counted.append(
+                kept.get(
+                    f"steps-{name}",
+                    lambda: steps(path.as_posix(), read(path, patient), truth),  # noqa: B023
+                    asdict,
+                    lambda found: Steps(**found),
+                )
+            )
+            scans.append(kept.walked(f"scan-{name}", lambda: walk_scan(path, truth, NAME)))  # noqa: B023
+        status.update("crops")
+        crops = kept.get(
+            "crops", lambda: best_scores(data / "lidc-crops" / "crops.npz", NAME), np.ndarray.tolist, np.array
+        )
+        for seed in range(phantoms):
+            status.update(f"phantom {seed + 1} of {phantoms}")
+            synthetic.append(kept.walked(f"phantom-{seed}", lambda: walk_phantom(seed, NAME)))  # noqa: B023
+    return Measured(slices, counted, crops, scans, synthetic)
 
 
 def _as_json(found: Measured) -> dict[str, object]:
