@@ -1,6 +1,7 @@
 """Results in the panel, in the headless host: look at them, review, edit, save, reopen."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ def test_a_row_moves_the_views_to_its_nodule_and_makes_it_stand_out(ui, reviewed
 def test_nothing_is_cut_where_the_panel_is_480_pixels_wide(widget, ui, reviewed, opened):
     from PySide6.QtWidgets import QLabel, QPushButton
 
+    mass = widget.panel.results.session.nodule("L1")
+    mass.volume_mm3, mass.mean_diameter_mm, mass.density, mass.status = 111572.0, 61.9, "non-solid", "accepted"
+    nodules = widget.panel.results.session.study.nodules
+    nodules += [
+        replace(nodules[1], id=f"N{number}") for number in range(10, 20)
+    ]  # a scroll bar takes some of the width
+    widget.panel.results._refresh()
     ui.noduleTable.selectRow(0)
     for box in opened:
         getattr(ui, box).checked = True

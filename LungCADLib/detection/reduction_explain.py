@@ -31,7 +31,11 @@ NEAR_MM = 6.0
 
 
 def explain_candidate(
-    scan: Scan, lungs: Lungs, center_lps_mm: tuple[float, float, float], model: ReductionModel | None = None
+    scan: Scan,
+    lungs: Lungs,
+    center_lps_mm: tuple[float, float, float],
+    model: ReductionModel | None = None,
+    near_mm: float = NEAR_MM,
 ) -> list[Explanation]:
     """Where around a candidate the reduction network saw a nodule.
 
@@ -46,6 +50,8 @@ def explain_candidate(
         A candidate's center, or a place near one.
     model
         The networks; the packaged ones if None.
+    near_mm
+        How far from the place the blob may be that is asked about; in a large mass it need not be in the middle.
 
     Returns
     -------
@@ -63,10 +69,10 @@ def explain_candidate(
     grid = lung_grid(scan, lungs.region)
     blobs = find_blobs(grid, BUDGET)
     away = np.linalg.norm(blobs.index - grid.geometry.to_index(center_lps_mm), axis=1)
-    if not len(away) or away.min() > NEAR_MM:
+    if not len(away) or away.min() > near_mm:
         x, y, z = center_lps_mm
         raise InputError(
-            f"The detector sees nothing round within {NEAR_MM:.0f} mm of ({x:.1f}, {y:.1f}, {z:.1f}); give a place "
+            f"The detector sees nothing round within {near_mm:.0f} mm of ({x:.1f}, {y:.1f}, {z:.1f}); give a place "
             "inside the nodule."
         )
     blob = blobs.take(np.array([away.argmin()]))

@@ -105,15 +105,17 @@ def explained(network: Network, scan: Scan, lungs: Lungs, outline: BoxMask, cent
     InputError
         If MONAI or weights are missing, or the network sees nothing at this place.
     """
-    if network == "reduction":
-        from LungCADLib.detection.reduction_explain import explain_candidate
+    from LungCADLib.nodules.shape import measure_shape
 
-        return explain_candidate(scan, lungs, center_lps_mm)
+    long_axis_mm = measure_shape(outline.mask, scan.spacing).long_axis_mm
+    if network == "reduction":
+        from LungCADLib.detection.reduction_explain import NEAR_MM, explain_candidate
+
+        return explain_candidate(scan, lungs, center_lps_mm, near_mm=max(NEAR_MM, long_axis_mm / 2))
     if network == "cnn-2d":
         from LungCADLib.malignancy.cnn_2d_explain import explain_cnn_2d
-        from LungCADLib.nodules.shape import measure_shape
 
-        return [explain_cnn_2d(scan, outline, measure_shape(outline.mask, scan.spacing).long_axis_mm)]
+        return [explain_cnn_2d(scan, outline, long_axis_mm)]
     from LungCADLib.malignancy.appearance_explain import explain_appearance
 
     return [explain_appearance(scan, outline)]
