@@ -96,7 +96,7 @@ def card(
         classes=_markdown(CLASS_COLUMNS, class_rows(classes)),
         slices=weights["slices"],
         patients_seen=weights["patients"],
-        **{key: weights[key] for key in ("width", "pixels", "pixel_mm", "steps", "seed")},
+        **{key: weights[key] for key in ("width", "pixels", "pixel_mm", "batch", "steps", "seed")},
         **data["training"],
     )
 
@@ -123,7 +123,7 @@ such networks of {parameters} parameters each; {pixels} x {pixels} pixels of {pi
 `{name}.json` holds the coefficients that bring the mean of their log odds to a probability.
 
 **What it was trained on.** {slices} LIDC slices of {patients_seen} patients, median malignancy not 3, one reader or
-more; {steps} batches of 24, seed {seed}. Slices were turned, mirrored, shifted, noised, and stretched by at most 5 %.
+more; {steps} batches of {batch}, seed {seed}. Slices were turned, mirrored, shifted, noised, and stretched by at most 5 %.
 The regressions were fitted on {nodules} slices ({suspicious} suspicious) of {patients} patients. No patient kept for
 independent tests is among them, and nothing of the Lung-RADS set.
 

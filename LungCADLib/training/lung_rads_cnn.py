@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from LungCADLib.malignancy.lung_rads_cnn_network import LungRadsNetwork
 
 VERSION = "1.0"
-STEPS = 600
+STEPS = 400
 """Batches of each member, or of the set's network."""
 
 SET_NAME = "lung-rads-set"
@@ -71,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
         from LungCADLib.training.lung_rads_cnn_set import train_set
 
         return train_set(args, pretrained)
-    from LungCADLib.training.lung_rads_cnn_recipe import recipe
+    from LungCADLib.training.lung_rads_cnn_recipe import BATCH, recipe
 
     cases = read_cases(args.data)
     description = {
         "network": "LungRadsNetwork",
         "width": args.width,
+        "batch": BATCH,
         "pretrained": args.pretrained is not None,
         "pixels": SIDE_PIXELS,
         "pixel_mm": PIXEL_MM,

@@ -20,10 +20,10 @@ from LungCADLib.training.trainer import Recipe
 WIDTH = 0.5
 """Of MobileNetV2: at width 1, which pretrained weights need, a step takes twice as long on a CPU."""
 
-BATCH = 24
+BATCH = 16
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02
-AVERAGED_OVER = 100
+AVERAGED_OVER = 50
 """Steps, fewer than the trainer's: this training is short."""
 
 OUTLINE_WEIGHT, BASELINE_WEIGHT = 1.0, 1.0
