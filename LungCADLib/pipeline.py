@@ -255,7 +255,7 @@ def _provenance(settings: Settings, device: str) -> Provenance:
         lungcad=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions,
-        weights=dict(_weights(settings.detector, settings.outliner)),
+        weights=dict(_weights(settings.detector, settings.outliner, settings.malignancy)),
         settings=settings,
         device=device,
     )
@@ -268,11 +268,18 @@ _DETECTOR_WEIGHTS = {
 }
 _OUTLINER_WEIGHTS = {"network": ("outline.safetensors",)}
 _NETWORKS_OF_OPINIONS = ("appearance.json", "appearance.safetensors", "attributes.safetensors")
+_RATER_WEIGHTS = {
+    "ensemble": ("ensemble.json",),
+    "cnn-2d": ("cnn-2d.json", "cnn-2d.safetensors"),
+    "membership": ("membership.json", "membership.safetensors"),
+}
+"""Of engines that rate only when they are chosen."""
 
 
 @cache
-def _weights(detector: str, outliner: str) -> tuple[tuple[str, str], ...]:
+def _weights(detector: str, outliner: str, malignancy: str) -> tuple[tuple[str, str], ...]:
     """SHA-256 of the bundled weights that a run uses, by file name."""
     names = [*_DETECTOR_WEIGHTS.get(detector, ()), *_OUTLINER_WEIGHTS.get(outliner, ()), "reader-model.json"]
     names += _NETWORKS_OF_OPINIONS if networks_can_run() else ()
+    names += _RATER_WEIGHTS.get(malignancy, ())
     return tuple((name, sha256(resource("Models", name).read_bytes()).hexdigest()) for name in names)
