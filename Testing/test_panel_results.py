@@ -62,6 +62,7 @@ def test_nothing_is_cut_where_the_panel_is_480_pixels_wide(widget, ui, reviewed,
     table = unwrap(ui.noduleTable)
     for column in range(table.columnCount()):
         assert table.columnWidth(column) >= table.sizeHintForColumn(column) - 2, column
+    assert table.horizontalScrollBar().maximum() == 0
 
 
 def test_how_readers_would_rate_a_nodule_stands_in_its_details_with_the_ends_of_the_scale(widget, ui, reviewed):

@@ -23,18 +23,18 @@ _EDIT_SETTLES_MS = 1500
 
 
 def columns() -> tuple[tuple[str, str, int, Callable[[Nodule], Cell]], ...]:
-    """Title, tooltip, width in pixels and cell of each column of the table."""
+    """Title, tooltip, width in pixels that the title needs, and cell of each column of the table."""
     return (
-        (_("ID"), _("Lesion ID, the same in segments, markers and reports"), 32, lambda n: n.id),
-        (_("Place"), _("Lung and lobe; the lobe is an estimate"), 37, details.short_place),
-        (_("Type"), _("Solid, part-solid, non-solid, calcified or fat-containing"), 61, _type),
-        (_("mm"), _("Mean of long and short axis, mm"), 35, lambda n: round(n.mean_diameter_mm, 1)),
-        (_("mm³"), _("Volume, mm³"), 53, lambda n: float(round(n.volume_mm3))),
-        (_("Susp."), _("Suspicion, 0 to 1; the details say whose opinion it is"), 39, _suspicion),
+        (_("ID"), _("Lesion ID, the same in segments, markers and reports"), 26, lambda n: n.id),
+        (_("Place"), _("Lung and lobe; the lobe is an estimate"), 38, details.short_place),
+        (_("Type"), _("Solid, part-solid, non-solid, calcified or fat-containing"), 38, _type),
+        (_("mm"), _("Mean of long and short axis, mm"), 30, lambda n: round(n.mean_diameter_mm, 1)),
+        (_("mm³"), _("Volume, mm³"), 36, lambda n: float(round(n.volume_mm3))),
+        (_("Susp."), _("Suspicion, 0 to 1; the details say whose opinion it is"), 40, _suspicion),
         (_("Risk"), _("Risk of cancer by the Brock equation with spiculation (2b), %"), 32, _brock),
-        (_("RADS"), _("Lung-RADS v2022 category of this nodule"), 39, _category),
-        (_("Score"), _("Detection score, 0 to 1: how sure the detector is"), 37, lambda n: round(n.score, 2)),
-        (_("Status"), _("Found by LungCAD; accepted, rejected or added by a person"), 60, lambda n: n.status),
+        (_("RADS"), _("Lung-RADS v2022 category of this nodule"), 40, _category),
+        (_("Score"), _("Detection score, 0 to 1: how sure the detector is"), 39, lambda n: round(n.score, 2)),
+        (_("Status"), _("Found by LungCAD; accepted, rejected or added by a person"), 48, lambda n: n.status),
     )
 
 
@@ -177,6 +177,8 @@ class ResultsSection:
                 if not isinstance(value, str):
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, index, item)
+        for index, (_title, _tip, width, _cell) in enumerate(described):
+            table.setColumnWidth(index, max(width, table.sizeHintForColumn(index)))
         table.setSortingEnabled(True)
         self._filling = False
 
