@@ -123,9 +123,9 @@ such networks of {parameters} parameters each; {pixels} x {pixels} pixels of {pi
 `{name}.json` holds the coefficients that bring the mean of their log odds to a probability.
 
 **What it was trained on.** {slices} LIDC slices of {patients_seen} patients, median malignancy not 3, one reader or
-more; {steps} batches of {batch}, seed {seed}. Slices were turned, mirrored, shifted, noised, and stretched by at most 5 %.
-The regressions were fitted on {nodules} slices ({suspicious} suspicious) of {patients} patients. No patient kept for
-independent tests is among them, and nothing of the Lung-RADS set.
+more; {steps} batches of {batch}, seed {seed}. Slices were turned, mirrored, shifted, noised, and stretched by at most
+5 %. The regressions were fitted on {nodules} slices ({suspicious} suspicious) of {patients} patients. No patient kept
+for independent tests is among them, and nothing of the Lung-RADS set.
 
 **How it was tested.** Five folds by patient (`lidc-folds.csv`). In parentheses 95 % intervals over 2,000 draws of
 patients; differences are of the same draws. The ruler is the long axis of the reader's outline.

@@ -121,9 +121,7 @@ def view_of(scan: Scan, outline: BoxMask) -> "Tensor":
 
 
 def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = None) -> Opinion:
-    """Outlines the nodule on its largest slice (MobileNetV2 U-Net) and classifies what is inside; `low` and `high`
-    are the least and the most suspicious of five networks.
-    """
+    """What the pipeline of paper 001 thinks of a nodule; `low` and `high` are the least and most suspicious of five."""
     if scan is None or outline is None:
         raise InputError(f"The engine {NAME} looks at the CT: it needs the scan and the nodule's outline.")
     said = answers(networks(), view_of(scan, outline))[:, 0, : ANSWERS.index(WHOLE)]

@@ -73,6 +73,9 @@ BUNDLED: dict[str, tuple[str, License]] = {
         "rates how suspicious a nodule looks",
         License("Apache-2.0", _APACHE, f"Trained on {_LIDC}; {_LUNA16}."),
     ),
+    "calm": ("rates how suspicious a nodule looks, by published clusters and a classifier", _OURS),
+    "calm-baselines": ("rates how suspicious a nodule looks, for comparison with those", _OURS),
+    "lung-rads-cnn": ("outlines a nodule on a slice and rates how suspicious that looks", _OURS),
     "cnn-2d": ("rates how suspicious a nodule looks, as a published 2D CNN does", _OURS),
 }
 """What each network in `Resources/Models` does, by the name of its file, and on what terms."""
