@@ -31,8 +31,9 @@ SECOND_LOOK = frozenset({"blobs"})
 """Engines whose candidates are many and get a second score from their outlines."""
 
 OPERATING_POINT = 0.6
-"""Candidates of the other engines are reported from this score on: on the scans of `lungcad evaluate detection`, each
-tested by the member that never saw it, fewer than one false mark of 4 mm or more per scan. Untested for "retinanet"."""
+"""Candidates of the other engines are reported from this score on: on the scans of `lungcad evaluate detection` and of
+`lungcad evaluate unet-merge`, each tested by the member that never saw it, fewer than one false mark of 4 mm or more per
+scan. Untested for "retinanet"."""
 
 
 def detector(engine: str) -> Detector:
