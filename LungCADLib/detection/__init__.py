@@ -32,8 +32,8 @@ SECOND_LOOK = frozenset({"blobs"})
 
 OPERATING_POINT = 0.6
 """Candidates of the other engines are reported from this score on: on the scans of `lungcad evaluate detection` and of
-`lungcad evaluate unet-merge`, each tested by the member that never saw it, fewer than one false mark of 4 mm or more per
-scan. Untested for "retinanet"."""
+`lungcad evaluate unet-merge`, each tested by the member that never saw it, fewer than one false mark of 4 mm or more
+per scan. Untested for "retinanet"."""
 
 
 def detector(engine: str) -> Detector:
