@@ -190,7 +190,8 @@ more readers; the ruler is the long axis of a reader's outline. All patches coun
 - How hard the task is depends on who counts: with medians of 3 among the suspicious, every AUC falls, the ruler's most.
 - Probabilities are of the rule the networks learned by; where medians of 3 count as suspicious they are too low, and so
   are those of the patches, where more nodules are positive at the same suspicion.
-- Most of what the features know comes from the appearance network they begin with; see the training from scratch.
+- Much of what the features know comes from the appearance network they begin with (`--start scratch` does without).
+- The patterns alone are no better than the ruler, and membership adds nothing to the CNN that an interval would show.
 - Patches and slices are in large part of the same nodules; the last table is no independent confirmation.
 - One slice is looked at: what lies above and below, growth and the patient's history are not.
 
