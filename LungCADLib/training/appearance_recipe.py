@@ -75,7 +75,7 @@ def batches(pictures: Pictures, learned: np.ndarray, size: int) -> Callable[[np.
 
 def as_scanned_otherwise(random: np.random.Generator, images: np.ndarray) -> np.ndarray:
     """HU images (n, y, x) as float, each with a gain and a shift of HU of its own, and some with noise."""
-    hu = images.astype(np.float32)
+    hu: np.ndarray = images.astype(np.float32)
     n = len(hu)
     gain, shift = np.exp(random.normal(0, HU_GAIN, n)), random.normal(0, HU_SHIFT, n)
     noise = np.where(random.random(n) < NOISY, random.uniform(0, MOST_NOISE_HU, n), 0.0)
