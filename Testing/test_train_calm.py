@@ -92,6 +92,19 @@ def test_the_member_answers_as_the_loop_that_made_it(cases, tmp_path):
     assert torch.allclose(made(prepared.apart.still()), made.classify(rows))
 
 
+def test_fine_tuning_changes_the_encoder_and_not_the_autoencoder(cases, tmp_path):
+    from dataclasses import replace
+
+    from LungCADLib.training.methods.calm import material_of
+
+    plain = CalmSettings().scaled(lambda usual: 1)
+    tuned, _, prepared = fit_member(material_of(cases), replace(plain, fine_tune=2), tmp_path / "tuned", seed=0)
+    other, _, _ = fit_member(material_of(cases), plain, tmp_path / "plain", seed=0)
+    weights = [one.layers[0].weight for one in (tuned.encoder, other.encoder, prepared.autoencoder.encoder)]
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[2])
+
+
 @pytest.mark.parametrize("method", [METHOD, *(Baseline(name) for name in NAMES)], ids=lambda m: m.key)
 def test_every_method_fits_cases_and_gives_probabilities(method, cases, tmp_path):
     said = method.fit(cases, Run(tmp_path, scale=0.01)).predict(cases)

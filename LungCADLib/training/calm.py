@@ -72,6 +72,11 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
         "--turns", action=argparse.BooleanOptionalAction, default=True,
         help="turn and mirror copies of patches, too, which the paper does not (default: yes)",
     )  # fmt: skip
+    parser.add_argument(
+        "--fine-tune", type=int, metavar="STEPS", default=0,
+        help="batches in which the encoder learns from the labels before CALM does; the paper says that some data is "
+        "used for it, not how (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--padding", choices=("same", "valid"), default="same", help="(default: %(default)s)")
     parser.add_argument(
         "--noise", choices=("none", "gaussian", "binomial"), default="none",
@@ -99,7 +104,7 @@ def settings_of(args: argparse.Namespace, patches: int) -> "CalmSettings":
     said: dict[str, Any] = {"padding": args.padding, "noise": args.noise, "corruption": args.corruption}
     cae = CaeSettings(**said) if args.passes is None else CaeSettings.of_passes(args.passes, patches, **said)
     loop = LoopSettings(rounds=args.rounds, signed=args.signed_weights, last=args.last_round)
-    return CalmSettings(cae, loop)
+    return CalmSettings(cae, loop, args.fine_tune)
 
 
 def gather(args: argparse.Namespace, follow: Callable[[str], None]) -> "tuple[Material, Any]":

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, softplus
 
 from LungCADLib.compute import predict
-from LungCADLib.malignancy.calm_network import SIDE_PIXELS, Encoder, Padding, classifier, features_of
+from LungCADLib.malignancy.calm_network import SIDE_PIXELS, Padding, classifier, features_of
 from LungCADLib.training.calm_fit import Prepared
+from LungCADLib.training.calm_heads import OnFeatures, probability, taught
 from LungCADLib.training.calm_loop import BATCH, BETAS, LEARNING_RATE, WEIGHT_DECAY, Rows
 from LungCADLib.training.calm_material import Material
 from LungCADLib.training.trainer import Recipe, train
@@ -40,23 +41,6 @@ AE_STEPS, CNN_STEPS = 200, 500
 AE_BATCH = 100
 
 
-class OnFeatures(nn.Module):
-    """A head on the encoder's features; a head of one output gives log odds, one of two the logarithms of shares."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, head: nn.Module, padding: Padding = "same") -> None:
-        super().__init__()
-        self.encoder = Encoder(padding)
-        self.head = head
-        self.register_buffer("mean", torch.zeros(features_of(padding)))
-        self.register_buffer("scale", torch.ones(features_of(padding)))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return _probability(self.head((self.encoder(pictures) - self.mean) / self.scale))
-
-
 class Dense(nn.Module):
     """The fully connected autoencoder; what it rebuilds is for training, `forward` is its code's classification."""
 
@@ -73,11 +57,7 @@ class Dense(nn.Module):
         return out
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return _probability(self.head(self.code(pictures)))
-
-
-def _probability(answers: Tensor) -> Tensor:
-    return answers[:, 0].sigmoid() if answers.shape[1] == 1 else answers.softmax(dim=1)[:, 1]
+        return probability(self.head(self.code(pictures)))
 
 
 def network(name: str, padding: Padding = "same") -> nn.Module:
@@ -100,7 +80,7 @@ def on_features(name: str, prepared: Prepared, seed: int, passes: int = PASSES) 
     """NN, LR or SVM on what CALM's encoder sees."""
     made = network(name, "valid" if prepared.rows.features.shape[1] == features_of("valid") else "same")
     assert isinstance(made, OnFeatures)
-    made.encoder.load_state_dict(prepared.autoencoder.encoder.state_dict())
+    made.encoder.load_state_dict(prepared.encoder.state_dict())
     made.mean.copy_(prepared.mean)
     made.scale.copy_(prepared.scale)
     if name == "nn":
@@ -116,7 +96,7 @@ def alone(
 ) -> nn.Module:  # fmt: skip
     """AE or CNN from the pictures, or on where a run in this folder stopped."""
     if name == "cnn":
-        return _cnn(learned, padding, folder, seed, device, max(1, round(scale * CNN_STEPS)))
+        return taught(learned, padding, folder, seed, device, max(1, round(scale * CNN_STEPS)))
     made = train(_dense_recipe(learned, max(1, round(scale * AE_STEPS))), folder, seed, device)
     assert isinstance(made, Dense)
 
@@ -132,26 +112,6 @@ def probabilities(members: Sequence[nn.Module], pictures: Tensor, device: str = 
     """The mean of what networks say of pictures (n, 1, 40, 40): (n,)."""
     said: np.ndarray = np.mean([predict(one, pictures, device).double().numpy() for one in members], axis=0)
     return said
-
-
-def _cnn(learned: Material, padding: Padding, folder: Path, seed: int, device: str, steps: int) -> nn.Module:
-    def loss(net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(net, OnFeatures)
-        on = next(net.parameters()).device
-        with torch.autocast(on.type, torch.bfloat16):
-            answers = net.head(net.encoder(batch[0].to(on)))
-        return cross_entropy(answers.float(), batch[1].to(on)), {}
-
-    recipe = Recipe(
-        lambda: network("cnn", padding).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        lambda random: learned.drawn(random, BATCH),
-        loss,
-        steps,
-        settings={"data": learned.described, "padding": padding},
-        optimizer=lambda net: torch.optim.Adam(net.parameters(), LEARNING_RATE, BETAS, weight_decay=WEIGHT_DECAY),
-        averaged_over=50,
-    )
-    return train(recipe, folder, seed, device)
 
 
 def _dense_recipe(learned: Material, steps: int) -> Recipe:

@@ -12,6 +12,7 @@ from LungCADLib.compute import predict
 from LungCADLib.malignancy.calm_network import CalmNetwork, Encoder
 from LungCADLib.training.cae import CaeSettings, train_autoencoder
 from LungCADLib.training.cae_network import Autoencoder
+from LungCADLib.training.calm_heads import taught
 from LungCADLib.training.calm_loop import Learned, LoopSettings, Rows, learn
 from LungCADLib.training.calm_material import Material, parted
 
@@ -29,26 +30,29 @@ Follow = Callable[[float], None]
 
 @dataclass(frozen=True)
 class CalmSettings:
-    """How a member is trained: the autoencoder, then the loop."""
+    """How a member is trained: the autoencoder, `fine_tune` steps of its encoder from labels, then the loop."""
 
     cae: CaeSettings = field(default_factory=CaeSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
+    fine_tune: int = 0
 
     def scaled(self, steps: Callable[[int], int]) -> "CalmSettings":
         """With other numbers of steps, given the usual ones."""
         cae = replace(self.cae, layer_steps=steps(self.cae.layer_steps), joint_steps=steps(self.cae.joint_steps))
-        return replace(self, cae=cae, loop=replace(self.loop, rounds=steps(self.loop.rounds)))
+        tuned = steps(self.fine_tune) if self.fine_tune else 0
+        return replace(self, cae=cae, loop=replace(self.loop, rounds=steps(self.loop.rounds)), fine_tune=tuned)
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The trained autoencoder, and the material as features on a common scale.
+    """The trained autoencoder, its encoder as it is used, and the material as features on a common scale.
 
     `mean` and `scale` (d,) bring features to it: those of `rows`, what is learned from, have mean 0 and deviation 1.
     `held_out` are rows of other patients; `learned` and `apart` are the patches that both are of.
     """
 
     autoencoder: Autoencoder
+    encoder: Encoder
     mean: Tensor
     scale: Tensor
     rows: Rows
@@ -78,16 +82,20 @@ def prepare(
     autoencoder = train_autoencoder(
         learned.draw, settings.cae, folder / "cae", seed, device, lambda done, of: follow(done / of), learned.described
     )
+    encoder = autoencoder.encoder
+    if settings.fine_tune:
+        tuning = (learned, settings.cae.padding, folder / "tuned", seed, device, settings.fine_tune)
+        encoder = taught(*tuning, start=encoder).encoder
     pictures, labels = learned.examples(seed)
-    seen = encoded(autoencoder.encoder, pictures, device)
+    seen = encoded(encoder, pictures, device)
     mean, scale = seen.mean(dim=0), seen.std(dim=0).clamp_min(LEAST_SPREAD)
     other, truth = apart.examples(seed)
 
     def rows(features: Tensor, positive: np.ndarray) -> Rows:
         return Rows((features - mean) / scale, torch.from_numpy(positive.astype(np.int64)))
 
-    held_out = rows(encoded(autoencoder.encoder, other, device), truth)
-    return Prepared(autoencoder, mean, scale, rows(seen, labels), held_out, learned, apart)
+    held_out = rows(encoded(encoder, other, device), truth)
+    return Prepared(autoencoder, encoder, mean, scale, rows(seen, labels), held_out, learned, apart)
 
 
 def fit_member(
@@ -107,9 +115,10 @@ def fit_member(
         folder / "loop",
         seed,
         lambda done, of: follow(CAE_SHARE + (1 - CAE_SHARE) * done / of),
+        {"fine_tune": settings.fine_tune} if settings.fine_tune else None,
     )
     network = CalmNetwork(settings.cae.padding)
-    network.encoder.load_state_dict(prepared.autoencoder.encoder.state_dict())
+    network.encoder.load_state_dict(prepared.encoder.state_dict())
     network.classifier.load_state_dict(learned.classifier.state_dict())
     for name, tensor in (
         ("mean", prepared.mean), ("scale", prepared.scale),

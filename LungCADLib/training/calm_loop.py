@@ -20,7 +20,7 @@ e. A cluster without rows gets the row farthest from its own center. After 200 r
    to the end of the clusters and keeps what is there then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def learn(
     folder: Path,
     seed: int,
     step_done: Callable[[int, int], None] = lambda done, of: None,
+    data: Mapping[str, Any] | None = None,
 ) -> Learned:
     """Cluster and learn by turns, or go on where a run in this folder stopped, to the same bits.
 
@@ -147,6 +148,8 @@ def learn(
         Of everything random.
     step_done
         Called with (rounds done, rounds at most).
+    data
+        What is said of the features; a checkpoint must agree with it.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def learn(
     _assign(state, rows)
     folder.mkdir(parents=True, exist_ok=True)
     kept: dict[str, Stateful] = {"classifier": network, "optimizer": optimizer, "state": state}
-    wanted = {"seed": seed, "rows": list(rows.features.shape), "loop": asdict(settings)}
+    wanted = {"seed": seed, "rows": list(rows.features.shape), "loop": asdict(settings), **(data or {})}
     done = resume_checkpoint(folder / CHECKPOINT, wanted, kept)
     with scalars(folder, done) as log:
         while done < settings.rounds and not _over(state, settings, done):
