@@ -140,7 +140,7 @@ def altered(views: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 def _smooth(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     for axis in range(3):
-        gray = (2 * gray + np.roll(gray, 1, axis) + np.roll(gray, -1, axis)) / 4
+        gray = np.float32(0.25) * (2 * gray + np.roll(gray, 1, axis) + np.roll(gray, -1, axis))
     return gray
 
 
