@@ -18,7 +18,7 @@ from LungCADLib.compute import Used, choose_device, preferring, recording
 from LungCADLib.detection import OPERATING_POINT, SECOND_LOOK, detector
 from LungCADLib.engines import named, networks_can_run
 from LungCADLib.lungs import lung_engine
-from LungCADLib.malignancy import Engine, raters
+from LungCADLib.malignancy import Engine, ensemble, raters
 from LungCADLib.malignancy.attributes import rate_attributes, spiculated
 from LungCADLib.masks import BoxMask, Lungs, Masks
 from LungCADLib.nodules import MOST_OUTLINED, Outliner, impression, measure_nodule, nodule_score, outliner
@@ -268,12 +268,6 @@ _DETECTOR_WEIGHTS = {
 }
 _OUTLINER_WEIGHTS = {"network": ("outline.safetensors",)}
 _NETWORKS_OF_OPINIONS = ("appearance.json", "appearance.safetensors", "attributes.safetensors")
-_RATER_WEIGHTS = {
-    "ensemble": ("ensemble.json",),
-    "cnn-2d": ("cnn-2d.json", "cnn-2d.safetensors"),
-    "membership": ("membership.json", "membership.safetensors"),
-}
-"""Of engines that rate only when they are chosen."""
 
 
 @cache
@@ -281,5 +275,7 @@ def _weights(detector: str, outliner: str, malignancy: str) -> tuple[tuple[str, 
     """SHA-256 of the bundled weights that a run uses, by file name."""
     names = [*_DETECTOR_WEIGHTS.get(detector, ()), *_OUTLINER_WEIGHTS.get(outliner, ()), "reader-model.json"]
     names += _NETWORKS_OF_OPINIONS if networks_can_run() else ()
-    names += _RATER_WEIGHTS.get(malignancy, ())
-    return tuple((name, sha256(resource("Models", name).read_bytes()).hexdigest()) for name in names)
+    raters = [malignancy, *(ensemble.members() if malignancy == ensemble.NAME else ())]
+    names += [f"{rater}.{suffix}" for rater in raters for suffix in ("json", "safetensors")]
+    paths = {name: resource("Models") / name for name in names}
+    return tuple((name, sha256(path.read_bytes()).hexdigest()) for name, path in paths.items() if path.is_file())

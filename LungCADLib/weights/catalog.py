@@ -75,6 +75,7 @@ BUNDLED: dict[str, tuple[str, License]] = {
     ),
     "calm": ("rates how suspicious a nodule looks, by published clusters and a classifier", _OURS),
     "calm-baselines": ("rates how suspicious a nodule looks, for comparison with those", _OURS),
+    "membership": ("rates how suspicious a nodule looks, by published patterns and degrees of membership", _OURS),
     "lung-rads-cnn": ("outlines a nodule on a slice and rates how suspicious that looks", _OURS),
     "cnn-2d": ("rates how suspicious a nodule looks, as a published 2D CNN does", _OURS),
 }
