@@ -133,7 +133,7 @@ def test_bigger_and_rougher_is_more_suspicious_and_benign_calcium_less():
 
 
 def test_an_unknown_engine_is_refused_by_name():
-    expected = "There is no malignancy engine named 'oracle'; choose one of appearance, fusion, reader-model"
+    expected = f"There is no malignancy engine named 'oracle'; choose one of {', '.join(sorted(malignancy.ENGINES))}"
     with pytest.raises(InputError, match=expected):
         malignancy.rater("oracle")
 

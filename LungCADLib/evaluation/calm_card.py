@@ -190,7 +190,7 @@ are brought to one scale before the classifier. Generated pictures are of nodule
 copies of patches move by 2 pixels, not 10, and are turned and mirrored (`--shift 10 --no-turns`); absolute weights make
 the dissimilarity, because signed ones can make it negative (`--signed-weights`); the round that does best on a tenth of
 the training patients is kept (`--last-round`); the autoencoder makes a few passes over the data, not 150 (`--passes
-150`).
+150`); the encoder is not fine-tuned from labels, for which the paper uses some data without saying how (`--fine-tune`).
 
 **How it was tested.** Five folds by patient (`lidc-folds.csv`): every patient is judged by the one network that has
 not seen that patient. In parentheses 95 % intervals over 1,000 draws of patients; differences are of the same draws.
@@ -248,6 +248,8 @@ _TAIL = """**What to beware of.**
 - It agrees with opinions, not with outcomes, and a ruler alone agrees as well or better: read each row beside the
   ruler's.
 - Whole CTs that give negatives are few: six. The table's intervals draw patients, and so show what that costs.
+- Generated nodules were tried on one split with one seed, whose negatives come from crops and a single whole CT: a
+  gain there is a hint, not more.
 - One slice is looked at: what lies above and below, growth and the patient's history are not.
 
 **Make it again.** `lungcad train calm --data DIR --out Resources/Models`, then `lungcad evaluate calm --data DIR --card

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from LungCADLib.engines import chosen, networks_can_run
-from LungCADLib.malignancy import appearance, cnn_2d, ensemble, lung_rads_cnn, membership, reader_model
+from LungCADLib.malignancy import appearance, calm, cnn_2d, ensemble, lung_rads_cnn, membership, reader_model
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -26,6 +26,7 @@ ENGINES: dict[str, Engine] = {
     appearance.FUSION: appearance.rate_fused,
     ensemble.NAME: _rate_together,
     cnn_2d.NAME: cnn_2d.rate,
+    calm.NAME: calm.rate,
     membership.NAME: membership.rate,
     lung_rads_cnn.NAME: lung_rads_cnn.rate,
 }

@@ -22,6 +22,12 @@ METHODS: dict[str, str] = {
     "appearance": "LungCADLib.training.methods.appearance:METHOD",
     "000": "LungCADLib.training.methods.membership:METHOD",
     "001": "LungCADLib.training.methods.lung_rads_cnn:METHOD",
+    "003": "LungCADLib.training.methods.calm:METHOD",
+    "003-nn": "LungCADLib.training.methods.calm:NN",
+    "003-lr": "LungCADLib.training.methods.calm:LR",
+    "003-svm": "LungCADLib.training.methods.calm:SVM",
+    "003-ae": "LungCADLib.training.methods.calm:AE",
+    "003-cnn": "LungCADLib.training.methods.calm:CNN",
     "004": "LungCADLib.training.methods.cnn_2d:METHOD",
 }
 """Key to `module:name` of its `Method`, in the order in which a table lists them."""
