@@ -119,12 +119,12 @@ def notes(compared: Compared) -> list[str]:
                 f"of {text(result.one_reader)}: more than that is agreement with opinion, not knowledge of cancer."
             )
         if compared.left_out[name]:
-            left = ", ".join(map(title_of, compared.left_out[name]))
+            left = "; ".join(map(title_of, compared.left_out[name]))
             said.append(f"Left out there, since they measure outlines and patches have none: {left}.")
     loaded = [title_of(key) for key, cost in compared.effort.items() if cost.loaded and key != ensemble.KEY]
     if loaded:
         said.append(
-            f"Loaded, not trained here: {', '.join(loaded)} (the bundled member that has not seen the patient; "
+            f"Loaded, not trained here: {'; '.join(loaded)} (the bundled member that has not seen the patient; "
             "--retrain trains)."
         )
     cost = compared.effort.get(ensemble.KEY)

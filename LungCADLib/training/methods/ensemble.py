@@ -19,6 +19,10 @@ TITLE = "Ensemble"
 MEMBERS: dict[str, str] = {
     "reader-model": "reader-model",
     "appearance": "appearance",
+    "000": "membership",
+    "001": "lung-rads-cnn",
+    "003": "calm",
+    "004": "cnn-2d",
 }
 """Key of the method to name of the engine."""
 
