@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 from LungCADLib import __version__
@@ -114,7 +116,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         if chosen == name:
             members = group.add_subparsers(metavar="NAME", required=True)
             for member, module in import_module(package).COMMANDS.items():
-                _add_command(members, member, module, f"{name} {member}", rest)
+                _add_command(members, member, module, _about(module), rest)
     return parser
 
 
@@ -132,6 +134,14 @@ def _add_command(
         module = import_module(module_name)
         module.add_arguments(parser)
         parser.set_defaults(run=module.run, usage_error=parser.error)
+
+
+def _about(module_name: str) -> str:
+    """What the first line of a command's module says behind its colon; the module is read, not imported."""
+    spec = find_spec(module_name)
+    assert spec is not None and spec.origin is not None
+    with Path(spec.origin).open(encoding="utf-8") as file:
+        return file.readline().partition(": ")[2].strip().rstrip('".')
 
 
 def _first_word(words: list[str]) -> tuple[str | None, list[str]]:
