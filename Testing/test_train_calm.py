@@ -46,27 +46,34 @@ def cases(data):
 
 def train(data, folder, *words):
     command = ["train", "calm", "--data", str(data), "--out", str(folder / "out"), "--runs", str(folder / "runs")]
-    return main([*command, "--device", "cpu", "--passes", "1", "--rounds", "2", *words])
+    return main([*command, "--device", "cpu", "--passes", "1", "--fine-tune", "1", "--rounds", "2", *words])
 
 
-def test_a_killed_run_goes_on_and_both_files_are_the_same_bits(data, tmp_path, monkeypatch, capsys):
+def test_a_run_writes_both_files_and_a_killed_one_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, capsys):
     def dies(*args, **options):
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
         patch.setattr(calm_baselines, "on_features", dies)
-        assert train(data, tmp_path / "a") != 0
-    assert not (tmp_path / "a" / "out").exists()
-    assert train(data, tmp_path / "a") == 0
-    assert train(data, tmp_path / "b") == 0
-    for name in ("calm", "calm-baselines"):
-        one, other = ((tmp_path / k / "out" / f"{name}.safetensors").read_bytes() for k in "ab")
-        assert one == other
-    members, said = read_members(tmp_path / "a" / "out" / "calm.safetensors")
+        assert train(data, tmp_path / "killed") != 0
+    assert not (tmp_path / "killed" / "out").exists()
+    assert train(data, tmp_path / "killed", "--folds", "0") == 0
+    assert train(data, tmp_path / "whole") == 0
+    for stage in ("cae/joint", "tuned", "loop", "cnn"):
+        one, other = (_networks(tmp_path / k / "runs" / "malignancy" / "fold-0" / stage) for k in ("killed", "whole"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    members, said = read_members(tmp_path / "whole" / "out" / "calm.safetensors")
     assert (len(members), said["mode"], said["patches"], said["padding"]) == (5, "malignancy", 20, "same")
-    answer = network_of(members[0])(torch.rand(3, 1, 40, 40))
-    assert answer.shape == (3,)
+    assert network_of(members[0])(torch.rand(3, 1, 40, 40)).shape == (3,)
+    assert len(read_members(tmp_path / "whole" / "out" / "calm-baselines.safetensors")[0]) == 5
     assert "lungcad evaluate calm" in capsys.readouterr().out
+
+
+def _networks(folder):
+    """The weights in a stage's checkpoint."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return state["classifier"] if "classifier" in state else state["network"]
 
 
 def test_without_all_folds_nothing_is_written(data, tmp_path, capsys):
@@ -97,7 +104,7 @@ def test_fine_tuning_changes_the_encoder_and_not_the_autoencoder(cases, tmp_path
 
     from LungCADLib.training.methods.calm import material_of
 
-    plain = CalmSettings().scaled(lambda usual: 1)
+    plain = replace(CalmSettings().scaled(lambda usual: 1), fine_tune=0)
     tuned, _, prepared = fit_member(material_of(cases), replace(plain, fine_tune=2), tmp_path / "tuned", seed=0)
     other, _, _ = fit_member(material_of(cases), plain, tmp_path / "plain", seed=0)
     weights = [one.layers[0].weight for one in (tuned.encoder, other.encoder, prepared.autoencoder.encoder)]

@@ -8,6 +8,7 @@ from LungCADLib.evaluation.appearance_card import text
 from LungCADLib.evaluation.calm_figures import CALIBRATION, METRICS, Figures
 from LungCADLib.malignancy.reader_model import MEANING
 from LungCADLib.training.calm_baselines import NAMES
+from LungCADLib.training.calm_fit import FINE_TUNE
 from LungCADLib.training.calm_gan import WIDTH
 from LungCADLib.training.gan_gates import COPY_PERCENTILE, MOST_COPIES, MOST_TOLD_APART
 
@@ -143,6 +144,7 @@ def card(weights: Mapping[str, Any], found: Mapping[str, Figures], gan: "GanArm 
         "meaning": MEANING,
         "patches": weights["patches"],
         "patients": weights["patients"],
+        "fine_tune": FINE_TUNE,
         "calibration": calibration(found["malignancy"]),
     }
     if gan:
@@ -190,7 +192,8 @@ are brought to one scale before the classifier. Generated pictures are of nodule
 copies of patches move by 2 pixels, not 10, and are turned and mirrored (`--shift 10 --no-turns`); absolute weights make
 the dissimilarity, because signed ones can make it negative (`--signed-weights`); the round that does best on a tenth of
 the training patients is kept (`--last-round`); the autoencoder makes a few passes over the data, not 150 (`--passes
-150`); the encoder is not fine-tuned from labels, for which the paper uses some data without saying how (`--fine-tune`).
+150`). The encoder is fine-tuned from the labels for {fine_tune} batches, as the paper says without saying how
+(`--fine-tune 0` leaves it as the autoencoder made it).
 
 **How it was tested.** Five folds by patient (`lidc-folds.csv`): every patient is judged by the one network that has
 not seen that patient. In parentheses 95 % intervals over 1,000 draws of patients; differences are of the same draws.

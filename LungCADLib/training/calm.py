@@ -73,9 +73,9 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
         help="turn and mirror copies of patches, too, which the paper does not (default: yes)",
     )  # fmt: skip
     parser.add_argument(
-        "--fine-tune", type=int, metavar="STEPS", default=0,
+        "--fine-tune", type=int, metavar="STEPS", default=400,
         help="batches in which the encoder learns from the labels before CALM does; the paper says that some data is "
-        "used for it, not how (default: %(default)s)",
+        "used for it, not how; 0 leaves the encoder as the autoencoder made it (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--padding", choices=("same", "valid"), default="same", help="(default: %(default)s)")
     parser.add_argument(

@@ -19,6 +19,10 @@ from LungCADLib.training.calm_material import Material, parted
 HELD_OUT = 0.1
 """Share of the training patients that choose the round, and nothing else."""
 
+FINE_TUNE = 400
+"""Batches in which the encoder learns from labels before CALM does. Section 4 of paper 003: "some data is used for
+fine-tuning the parameters of the CAE"; how is not said."""
+
 LEAST_SPREAD = 1e-3
 """A feature that varies less than this is not stretched further."""
 
@@ -34,7 +38,7 @@ class CalmSettings:
 
     cae: CaeSettings = field(default_factory=CaeSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
-    fine_tune: int = 0
+    fine_tune: int = FINE_TUNE
 
     def scaled(self, steps: Callable[[int], int]) -> "CalmSettings":
         """With other numbers of steps, given the usual ones."""
