@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -139,16 +139,22 @@ def test_models_lists_engines_and_the_hash_of_each_weights_file(capsys):
         assert hashlib.sha256(path.read_bytes()).hexdigest() in shown
 
 
-def test_a_trainer_is_a_module_with_two_functions(monkeypatch, capsys):
-    def add_arguments(parser):
-        parser.add_argument("--folds", type=int)
-
-    trainer = SimpleNamespace(add_arguments=add_arguments, run=lambda args: args.folds)
-    monkeypatch.setitem(sys.modules, "a_trainer", trainer)
-    monkeypatch.setattr(training, "COMMANDS", {"toy-model": "a_trainer", "other": "never_imported"})
+def test_a_trainer_is_a_module_with_two_functions_and_its_first_line_is_its_help(tmp_path, monkeypatch, capsys):
+    toy = (
+        '"""`lungcad train toy-model`: counts folds."""\n\n'
+        "def add_arguments(parser):\n    parser.add_argument('--folds', type=int)\n\n"
+        "def run(args):\n    return args.folds\n"
+    )
+    (tmp_path / "a_trainer.py").write_text(toy, encoding="utf-8")
+    other = '"""`lungcad train other`: is never imported."""\nraise AssertionError\n'
+    (tmp_path / "another_trainer.py").write_text(other, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(training, "COMMANDS", {"toy-model": "a_trainer", "other": "another_trainer"})
     assert main(["train", "toy-model", "--folds", "42"]) == 42
     assert end_of(["train", "--help"]) == 0
-    assert "toy-model" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r"toy-model +counts folds\n", said)
+    assert re.search(r"other +is never imported\n", said)
 
 
 @pytest.mark.parametrize("group", GROUPS)
