@@ -1,10 +1,13 @@
 """Half precision changes nothing that matters: the packaged networks say the same of a chest's nodules."""
 
 import pickle
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from LungCADLib.masks import in_plane_diameter_mm
 from LungCADLib.weights import bundled_files
 
 torch = pytest.importorskip("torch")
@@ -43,11 +46,23 @@ def _scores(chest):
     return 1 / (1 + np.exp(-log_odds))
 
 
-def _suspicions(chest):
-    from LungCADLib.malignancy.appearance import rate
+def _suspicions(engine, chest):
+    from LungCADLib.malignancy import ENGINES
 
-    outlines = chest.masks.nodules.values()
-    return np.array([rate(None, chest.scan, outline).value for outline in outlines])
+    def one(outline):
+        nodule = SimpleNamespace(long_axis_mm=in_plane_diameter_mm(outline.mask, chest.scan.spacing))
+        return ENGINES[engine](nodule, chest.scan, outline).value
+
+    return np.array([one(outline) for outline in chest.masks.nodules.values()])
+
+
+def _slices_seen(chest):
+    from LungCADLib.detection.slice_reader import lung_slices
+    from LungCADLib.detection.unet_merge import slice_reader
+
+    slices = lung_slices(chest.scan, chest.masks.lungs > 0)
+    probability = slice_reader().probabilities(slices, None)
+    return (probability >= 0.5)[None]
 
 
 def _grades(chest):
@@ -64,11 +79,19 @@ def _within_two_percent(full, half):
 CHECKS = {
     "outline": (_outlines, _same_outlines),
     "reduction": (_scores, _within_two_percent),
-    "appearance": (_suspicions, _within_two_percent),
+    "unet-merge": (_slices_seen, _same_outlines),
     "attributes": (_grades, _within_two_percent),
+    **{
+        engine: (partial(_suspicions, engine), _within_two_percent)
+        for engine in ("appearance", "calm", "cnn-2d", "lung-rads-cnn", "membership")
+    },
 }
 
-PACKAGED = [file.name.partition(".")[0] for file in bundled_files() if file.name.endswith(".safetensors")]
+NO_ENGINE = {"calm-baselines"}
+"""What only `lungcad compare` asks."""
+
+NAMES = {file.name.partition(".")[0] for file in bundled_files() if file.name.endswith(".safetensors")}
+PACKAGED = sorted(NAMES - NO_ENGINE)
 
 
 @pytest.mark.parametrize("name", PACKAGED)

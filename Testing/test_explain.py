@@ -312,7 +312,7 @@ def test_the_command_writes_pictures_and_maps(
     monkeypatch.setattr(
         reduction_explain,
         "explain_candidate",
-        lambda *a: [stand_in(f"reduction, {v} view", start) for v in ("near", "far")],
+        lambda *a, **named: [stand_in(f"reduction, {v} view", start) for v in ("near", "far")],
     )
     file = tmp_path / "ct.nrrd"
     sitk.WriteImage(chest.scan.geometry.image(chest.scan.hu), str(file))

@@ -153,5 +153,5 @@ def _draw(args: argparse.Namespace) -> int:
             file = args.pictures / f"scan-{number}-candidate-{rank}.png"
             file.write_bytes(png(picture(seen.slices, seen.probability, seen.merged, chain)))
             said = f"{chain.diameter_mm:.0f} mm wide, {chain.extent_mm:.0f} mm high, score {chain.score:.2f}"
-            console.print(f"{file}: {path}, {said}")
+            console.print(f"{file}: {path}, {said}", soft_wrap=True)
     return 0
