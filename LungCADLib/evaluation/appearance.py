@@ -18,10 +18,11 @@ from LungCADLib.evaluation.appearance_figures import Figures, Rated, figures, st
 from LungCADLib.evaluation.classification import reliability
 from LungCADLib.evaluation.reliability_figure import Curve, svg
 from LungCADLib.evaluation.screen import page, show_table
+from LungCADLib.evaluation.slice_files import add_file_arguments, check_files, read_files
 from LungCADLib.malignancy import appearance
 from LungCADLib.malignancy.reader_model import ReaderModel
 from LungCADLib.malignancy.reader_model import packaged as reader_model
-from LungCADLib.training.appearance_data import PATCHES, SLICES, patch_hu, still_views
+from LungCADLib.training.appearance_data import patch_hu, still_views
 from LungCADLib.training.appearance_fusion import (
     DIAMETER,
     LONG_AXIS,
@@ -34,8 +35,8 @@ from LungCADLib.training.appearance_fusion import (
     unseen_answers,
     unseen_probabilities,
 )
-from LungCADLib.training.patch_sets import Patches, read_patches
-from LungCADLib.training.slice_sets import Slices, read_slices
+from LungCADLib.training.patch_sets import Patches
+from LungCADLib.training.slice_sets import Slices
 from LungCADLib.weights import bundled_members, write_table
 
 DECIMALS = 6
@@ -52,42 +53,22 @@ DIFFERENCES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
-    parser.add_argument("--slices", type=Path, metavar="FILE", help="slices.npz")
-    parser.add_argument(
-        "--ratings", type=Path, metavar="FILE", help="of --slices (default: ratings.csv beside that file)"
-    )
-    parser.add_argument("--patches", type=Path, metavar="FILE", help="patches.npz")
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="of --patches (default: patches.csv beside that file)"
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
-        help=f"without files: the folder that holds {SLICES} and {PATCHES} (default: %(default)s)",
-    )  # fmt: skip
+    add_file_arguments(parser, appearance.NAME)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
     parser.add_argument("--json", action="store_true", help="print every figure as one JSON object")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the reliability curves as an SVG picture")
-    parser.add_argument(
-        "--card", type=Path, metavar="DIR",
-        help="write the model card appearance.md with its picture there, and appearance.json with its figures",
-    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the networks, compare, print."""
-    if (args.ratings and not args.slices) or (args.table and not args.patches):
-        args.usage_error("--ratings belongs to --slices, and --table to --patches; name that file, too")
-    if args.card and (args.slices or args.patches):
-        args.usage_error("--card tells of the data that the network was made with; name their folder with --data")
-    slices, patches = args.slices, args.patches
-    if not slices and not patches:
-        slices, patches = args.data / SLICES / "slices.npz", args.data / PATCHES / "patches.npz"
+    check_files(args)
+    slices, patches = read_files(args)
     device = choose_device(args.device)
     sets: dict[str, tuple[Rated, list[str]]] = {}
-    if slices:
-        sets["slices"] = rate_slices(read_slices(slices, args.ratings or slices.with_name("ratings.csv")), device)
-    if patches:
-        sets["patches"] = rate_patches(read_patches(patches, args.table or patches.with_name("patches.csv")), device)
+    if slices is not None:
+        sets["slices"] = rate_slices(slices, device)
+    if patches is not None:
+        sets["patches"] = rate_patches(patches, device)
     found = {name: Result(rated, figures(rated, DIFFERENCES[name]), notes) for name, (rated, notes) in sets.items()}
 
     picture = svg({f"{SETS[name]}: {curve}": c for name, one in found.items() for curve, c in one.curves().items()})

@@ -25,15 +25,13 @@ from LungCADLib.evaluation.cnn_2d_figures import NETWORK, OTHER, Figures, confus
 from LungCADLib.evaluation.compare_figures import RULER, Comparison
 from LungCADLib.evaluation.compare_plots import roc_curves
 from LungCADLib.evaluation.screen import page, show_table
+from LungCADLib.evaluation.slice_files import add_file_arguments, check_files, read_files
 from LungCADLib.malignancy import appearance, cnn_2d
 from LungCADLib.malignancy.cnn_2d_view import Crop
-from LungCADLib.training.appearance_data import PATCHES, SLICES
 from LungCADLib.training.appearance_fusion import LONG_AXIS, NO_FOLD, folds_of, in_protocol, unseen_probabilities
 from LungCADLib.training.cnn_2d import COLUMNS as HELD_OUT_COLUMNS
 from LungCADLib.training.methods.cases import Cases
 from LungCADLib.training.nodule_sets import read_table
-from LungCADLib.training.patch_sets import read_patches
-from LungCADLib.training.slice_sets import read_slices
 from LungCADLib.weights import bundled_members, read_members, write_table
 
 if TYPE_CHECKING:
@@ -84,21 +82,10 @@ class Result:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
-    parser.add_argument("--slices", type=Path, metavar="FILE", help="slices.npz")
-    parser.add_argument(
-        "--ratings", type=Path, metavar="FILE", help="of --slices (default: ratings.csv beside that file)"
-    )
-    parser.add_argument("--patches", type=Path, metavar="FILE", help="patches.npz")
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="of --patches (default: patches.csv beside that file)"
-    )
+    add_file_arguments(parser, cnn_2d.NAME)
     parser.add_argument(
         "--held-out", type=Path, metavar="FILE",
         help="held-out.csv of `lungcad train cnn-2d --split random`: the paper's own split",
-    )  # fmt: skip
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
-        help=f"without files: the folder that holds {SLICES} and {PATCHES} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--beside", type=Path, metavar="FILE",
@@ -109,18 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plots", type=Path, metavar="DIR", help="write the curves of the training and ROC curves there as SVG"
     )
-    parser.add_argument(
-        "--card", type=Path, metavar="DIR",
-        help="write the model card cnn-2d.md with its pictures there, and cnn-2d.json with its figures",
-    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the networks, compare, print."""
-    if (args.ratings and not args.slices) or (args.table and not args.patches):
-        args.usage_error("--ratings belongs to --slices, and --table to --patches; name that file, too")
-    if args.card and (args.slices or args.patches):
-        args.usage_error("--card tells of the data that the network was made with; name their folder with --data")
+    check_files(args)
     found = _judged(args)
     for folder in (args.plots, args.card):
         if folder:
@@ -143,25 +123,21 @@ def _judged(args: argparse.Namespace) -> dict[str, Result]:
     """The sets asked for, by name."""
     from LungCADLib.compute import choose_device
 
-    slices, patches = args.slices, args.patches
-    if not slices and not patches and (args.card or not args.held_out):
-        slices, patches = args.data / SLICES / "slices.npz", args.data / PATCHES / "patches.npz"
+    slices, patches = read_files(args, unnamed=bool(args.card or not args.held_out))
     device = choose_device(args.device)
     other = None if args.beside is None else read_networks(args.beside)
     found: dict[str, Result] = {}
-    if slices:
-        some = read_slices(slices, args.ratings or slices.with_name("ratings.csv"))
-        counting = some.only(in_protocol(some))
+    if slices is not None:
+        counting = slices.only(in_protocol(slices))
         if not len(counting):
             raise InputError(
                 "No slice has three readers and a median malignancy that is not 3; there is nothing to test."
             )
-        note = f"{len(counting)} of {len(some)} slices count: three or more readers, median malignancy not 3."
+        note = f"{len(counting)} of {len(slices)} slices count: three or more readers, median malignancy not 3."
         found["slices"] = judge(Cases.of_slices(counting), note, other, device)
-    if patches:
-        every = Cases.of_patches(read_patches(patches, args.table or patches.with_name("patches.csv")))
+    if patches is not None:
         note = "A patch is 32 native pixels wide, so that large nodules fill their crop."
-        found["patches"] = judge(every, note, other, device)
+        found["patches"] = judge(Cases.of_patches(patches), note, other, device)
     if args.held_out:
         found["random"] = read_held_out(args.held_out)
     return found

@@ -21,14 +21,12 @@ from LungCADLib.evaluation.membership_figures import Figures, figures
 from LungCADLib.evaluation.membership_judge import Trained, judge, packaged, read_trained
 from LungCADLib.evaluation.preprocessing_sheet import phantom_sheet, sheet
 from LungCADLib.evaluation.screen import page, show_table
+from LungCADLib.evaluation.slice_files import add_file_arguments, check_files, read_files
 from LungCADLib.malignancy import membership
 from LungCADLib.pictures import png
-from LungCADLib.training.appearance_data import PATCHES, SLICES
 from LungCADLib.training.label_rules import LabelRule
 from LungCADLib.training.methods.cases import Cases
-from LungCADLib.training.patch_sets import read_patches
 from LungCADLib.training.reader_fit import LEAST_READERS
-from LungCADLib.training.slice_sets import read_slices
 from LungCADLib.weights import bundled_members, write_table
 
 DECIMALS = 6
@@ -57,18 +55,7 @@ class Result:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line says."""
-    parser.add_argument("--slices", type=Path, metavar="FILE", help="slices.npz")
-    parser.add_argument(
-        "--ratings", type=Path, metavar="FILE", help="of --slices (default: ratings.csv beside that file)"
-    )
-    parser.add_argument("--patches", type=Path, metavar="FILE", help="patches.npz")
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="of --patches (default: patches.csv beside that file)"
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", default=Path("../shared/data"),
-        help=f"without files: the folder that holds {SLICES} and {PATCHES} (default: %(default)s)",
-    )  # fmt: skip
+    add_file_arguments(parser, membership.NAME)
     parser.add_argument(
         "--beside", type=_named, nargs="+", default=[], metavar="NAME=FILE",
         help="the .safetensors of other trainings, such as with a GAN, to compare on the same nodules",
@@ -79,18 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheet", type=Path, metavar="FILE",
         help="write a PNG of what each preprocessing step does to the first slice, and of its 36 turned copies",
     )  # fmt: skip
-    parser.add_argument(
-        "--card", type=Path, metavar="DIR",
-        help="write the model card membership.md with its pictures there, and membership.json with its figures",
-    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the networks, compare, print."""
-    if (args.ratings and not args.slices) or (args.table and not args.patches):
-        args.usage_error("--ratings belongs to --slices, and --table to --patches; name that file, too")
-    if args.card and (args.slices or args.patches):
-        args.usage_error("--card tells of the data that the network was made with; name their folder with --data")
+    check_files(args)
     beside = {name: read_trained(path) for name, path in args.beside}
     cases = _cases(args)
     if args.sheet:
@@ -109,23 +89,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _cases(args: argparse.Namespace) -> dict[str, tuple[Cases, str]]:
     """The nodules of each set, and which of a file's they are."""
-    slices, patches = args.slices, args.patches
-    if not slices and not patches:
-        slices, patches = args.data / SLICES / "slices.npz", args.data / PATCHES / "patches.npz"
+    slices, patches = read_files(args)
     found: dict[str, tuple[Cases, str]] = {}
-    if slices:
-        some = read_slices(slices, args.ratings or slices.with_name("ratings.csv"))
-        read = some.only(some.readers >= LEAST_READERS)
+    if slices is not None:
+        read = slices.only(slices.readers >= LEAST_READERS)
         for name, rule in RULES.items():
             counting = Cases.of_slices(read, rule) if len(read) else None
             if counting is None or not len(counting):
-                raise InputError(
-                    f"No slice of {slices} has three readers and counts ({rule}); there is nothing to test."
-                )
-            found[name] = (counting, f"{len(counting)} of {len(some)} slices count: three or more readers, {rule}.")
-    if patches:
-        every = Cases.of_patches(read_patches(patches, args.table or patches.with_name("patches.csv")))
-        found["patches"] = (every, "All patches count.")
+                raise InputError(f"No slice has three readers and counts ({rule}); there is nothing to test.")
+            found[name] = (counting, f"{len(counting)} of {len(slices)} slices count: three or more readers, {rule}.")
+    if patches is not None:
+        found["patches"] = (Cases.of_patches(patches), "All patches count.")
     return found
 
 
