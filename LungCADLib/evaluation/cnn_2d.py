@@ -123,9 +123,9 @@ def _judged(args: argparse.Namespace) -> dict[str, Result]:
     """The sets asked for, by name."""
     from LungCADLib.compute import choose_device
 
-    slices, patches = read_files(args, unnamed=bool(args.card or not args.held_out))
     device = choose_device(args.device)
     other = None if args.beside is None else read_networks(args.beside)
+    slices, patches = read_files(args, unnamed=bool(args.card or not args.held_out))
     found: dict[str, Result] = {}
     if slices is not None:
         counting = slices.only(in_protocol(slices))
