@@ -17,6 +17,7 @@ from LungCADLib.compute import predict
 from LungCADLib.errors import InputError
 from LungCADLib.malignancy.reader_model import MEANING, TERMS, ReaderModel, suspicion_features
 from LungCADLib.malignancy.slice_view import PIXEL_MM, SIDE_PIXELS, eight_sides, square, views
+from LungCADLib.malignancy.tested import tested_sentence
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -150,17 +151,4 @@ def tested(data: dict[str, Any], model: str) -> str:
     """One sentence on how well a model in `appearance.json` did, with the ruler beside it on the same nodules."""
     if "figures" not in data:
         return f"not tested yet: run `lungcad evaluate {NAME} --card DIR`"
-    figures = data["figures"]["slices"]
-    ending = "" if model == ALONE_MODEL else f"_{model}"
-
-    def said(name: str) -> str:
-        figure = figures[name]
-        if figure["value"] is None:
-            return "too few to say"
-        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-    return (
-        f"AUC {said(f'auc{ending}')}; the ruler (long axis) {said('auc_ruler')}: on the largest slice of "
-        f"{figures['auc']['n']} LIDC nodules of patients not seen (three or more readers, median rating not 3). "
-        f"Among those of 8 to 15 mm: {said(f'auc{ending}_8_15_mm')}; the ruler {said('auc_ruler_8_15_mm')}"
-    )
+    return tested_sentence(data["figures"]["slices"], "" if model == ALONE_MODEL else f"_{model}")

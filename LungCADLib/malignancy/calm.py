@@ -18,6 +18,7 @@ from LungCADLib.errors import InputError
 from LungCADLib.malignancy.appearance import slice_of
 from LungCADLib.malignancy.reader_model import MEANING
 from LungCADLib.malignancy.slice_view import LUNG_WINDOW_HU
+from LungCADLib.malignancy.tested import tested_sentence
 from LungCADLib.masks import BoxMask
 from LungCADLib.scan import Scan
 from LungCADLib.study import Nodule, Opinion
@@ -106,14 +107,4 @@ def rate(nodule: Nodule, scan: Scan | None = None, outline: BoxMask | None = Non
 
 def tested(data: dict[str, Any]) -> str:
     """One sentence on how well the networks of `calm.json` did, with the ruler beside it on the same nodules."""
-    figures = data["figures"]
-
-    def said(name: str) -> str:
-        figure = figures[name]
-        return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-    return (
-        f"AUC {said('auc')}; the ruler (long axis) {said('auc_ruler')}: on the largest slice of "
-        f"{figures['auc']['n']} LIDC nodules of patients not seen (three or more readers, median rating not 3). "
-        f"Among those of 8 to 15 mm: {said('auc_8_15_mm')}; the ruler {said('auc_ruler_8_15_mm')}"
-    )
+    return tested_sentence(data["figures"])
