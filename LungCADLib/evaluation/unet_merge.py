@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -100,14 +101,14 @@ def _measured(data: Path, phantoms: int, runs: Path) -> Measured:
                     lambda found: Steps(**found),
                 )
             )
-            scans.append(kept.walked(f"scan-{name}", lambda: walk_scan(path, truth, NAME)))  # noqa: B023
+            scans.append(kept.walked(f"scan-{name}", partial(walk_scan, path, truth, NAME)))
         status.update("crops")
         crops = kept.get(
             "crops", lambda: best_scores(data / "lidc-crops" / "crops.npz", NAME), np.ndarray.tolist, np.array
         )
         for seed in range(phantoms):
             status.update(f"phantom {seed + 1} of {phantoms}")
-            synthetic.append(kept.walked(f"phantom-{seed}", lambda: walk_phantom(seed, NAME)))  # noqa: B023
+            synthetic.append(kept.walked(f"phantom-{seed}", partial(walk_phantom, seed, NAME)))
     return Measured(slices, counted, crops, scans, synthetic)
 
 

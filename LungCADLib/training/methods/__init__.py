@@ -1,7 +1,7 @@
 """The published methods and what they are compared with, on one trunk: the same nodules, labels and folds.
 
-Each method is a module behind a key of `METHODS`; `method(key)` imports it. Numbers are those of the papers
-(`docs` of each module say which), words are LungCAD's own models.
+Each method is a module behind a key of `METHODS`; `method(key)` imports it. A number is
+that of the paper; a word is a model of LungCAD's own.
 """
 
 from collections.abc import Callable
