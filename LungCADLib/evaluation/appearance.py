@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from LungCADLib.compute import choose_device
 from LungCADLib.errors import InputError
 from LungCADLib.evaluation.appearance_card import COLUMNS, PARTS_COLUMNS, SETS, card, parts_rows, rows
 from LungCADLib.evaluation.appearance_figures import Figures, Rated, figures, strata_of
-from LungCADLib.evaluation.classification import reliability
+from LungCADLib.evaluation.classification import plain_figures, reliability
 from LungCADLib.evaluation.reliability_figure import Curve, svg
 from LungCADLib.evaluation.screen import page, show_table
 from LungCADLib.evaluation.slice_files import add_file_arguments, check_files, read_files
@@ -38,9 +37,6 @@ from LungCADLib.training.appearance_fusion import (
 from LungCADLib.training.patch_sets import Patches
 from LungCADLib.training.slice_sets import Slices
 from LungCADLib.weights import bundled_members, write_table
-
-DECIMALS = 6
-"""Of figures in JSON."""
 
 DIFFERENCES = {
     "slices": (
@@ -159,12 +155,7 @@ class Result:
 
     def numbers(self) -> dict[str, dict[str, float | int | None]]:
         """Every figure by name for JSON, null where it does not exist."""
-        return {
-            name: {
-                key: None if math.isnan(number) else round(number, DECIMALS) for key, number in asdict(figure).items()
-            }
-            for name, figure in self.figures.items()
-        }
+        return plain_figures(self.figures)
 
     def plain(self) -> dict[str, Any]:
         """All of it for JSON."""

@@ -98,10 +98,10 @@ def figures(rated: Rated, differences: Sequence[tuple[str, str]], seed: int = 0)
 
     def figure(metric: str, name: str, among: Labels | None = None) -> Figure:
         of = (scores if metric in RANKING else probabilities)[name]
-        return _figure(resamples, lambda i: METRICS[metric](labels[i], of[i]), labels, among)
+        return estimate(resamples, lambda i: METRICS[metric](labels[i], of[i]), labels, among)
 
     def difference(one: str, other: str, among: Labels | None = None) -> Figure:
-        return _figure(
+        return estimate(
             resamples, lambda i: auc(labels[i], scores[one][i]) - auc(labels[i], scores[other][i]), labels, among
         )
 
@@ -121,10 +121,13 @@ def _ending(name: str) -> str:
     return f"_{name}" if name else ""
 
 
-def _figure(
-    resamples: Resamples, statistic: Callable[[NDArray[np.intp]], float], labels: Labels, among: Labels | None
+def estimate(
+    resamples: Resamples, statistic: Callable[[NDArray[np.intp]], float], labels: Labels, among: Labels | None = None
 ) -> Figure:
-    """The figure; NaN where too few nodules of a kind are there, for whose sake draws would be lost, too."""
+    """A statistic of case indices with its interval; NaN where too few nodules of a kind are there.
+
+    For their sake draws would be lost, too.
+    """
     keep = np.ones(len(labels), bool) if among is None else among
     positive = int(labels[keep].sum())
     if min(positive, int(keep.sum()) - positive) < LEAST_OF_A_KIND:

@@ -5,14 +5,13 @@ resampled patients, and differences are drawn with the same patients.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from LungCADLib.evaluation.appearance_figures import LEAST_OF_A_KIND, sensitivity
+from LungCADLib.evaluation.appearance_figures import estimate, sensitivity
 from LungCADLib.evaluation.classification import (
     Figure,
     Labels,
@@ -124,23 +123,6 @@ def difference(
 ) -> Figure:
     """A metric of the first scores less that of the second."""
     return estimate(resamples, lambda i: metric(labels[i], first[i]) - metric(labels[i], second[i]), labels)
-
-
-def estimate(
-    resamples: Resamples,
-    statistic: Callable[[NDArray[np.intp]], float],
-    labels: Labels,
-    among: Labels | None = None,
-) -> Figure:
-    """The statistic with its interval; NaN where too few cases of a kind are there."""
-    keep = np.ones(len(labels), bool) if among is None else among
-    positive = int(labels[keep].sum())
-    if min(positive, int(keep.sum()) - positive) < LEAST_OF_A_KIND:
-        return Figure(math.nan, math.nan, math.nan, int(keep.sum()), positive)
-    with warnings.catch_warnings():
-        # Draws without one of the classes are NaN and do not count.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return resamples.figure(statistic, labels, among)
 
 
 def _named(metric: str, name: str) -> str:

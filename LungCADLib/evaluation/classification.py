@@ -5,8 +5,8 @@ Intervals are 95% percentile intervals over resampled patients, because nodules 
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ Index = NDArray[np.intp]
 
 ROUNDS = 2000
 ECE_BINS = 15
+DECIMALS = 6
+"""Of figures in JSON."""
+
 SIZE_BANDS_MM = ((6.0, 10.0), (8.0, 15.0), (10.0, 20.0))
 """Bands in which nodules are alike in size: from the first diameter up to, not including, the second."""
 
@@ -156,6 +159,14 @@ class Figure(Estimate):
     """An estimate, and how many of its cases are positive."""
 
     positive: int
+
+
+def plain_figures(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | int | None]]:
+    """Figures by name for JSON, rounded; null where a number does not exist."""
+    return {
+        name: {key: None if math.isnan(number) else round(number, DECIMALS) for key, number in asdict(figure).items()}
+        for name, figure in figures.items()
+    }
 
 
 class Resamples:

@@ -8,9 +8,8 @@ fitted without the patient's fold.
 
 import argparse
 import json
-import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from LungCADLib.errors import InputError
 from LungCADLib.evaluation import training_curves
-from LungCADLib.evaluation.classification import ROUNDS
+from LungCADLib.evaluation.classification import ROUNDS, plain_figures
 from LungCADLib.evaluation.cnn_2d_card import NAMES, SETS, card, confusion_rows, parts_rows, report_rows, rows
 from LungCADLib.evaluation.cnn_2d_figures import NETWORK, OTHER, Figures, confusion, figures, report
 from LungCADLib.evaluation.compare_figures import RULER, Comparison
@@ -37,9 +36,6 @@ from LungCADLib.weights import bundled_members, read_members, write_table
 if TYPE_CHECKING:
     from LungCADLib.malignancy.cnn_2d_network import Cnn2d
 
-DECIMALS = 6
-"""Of figures in JSON."""
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -56,12 +52,7 @@ class Result:
 
     def numbers(self) -> dict[str, dict[str, float | int | None]]:
         """Every figure by name for JSON, null where it does not exist."""
-        return {
-            name: {
-                key: None if math.isnan(number) else round(number, DECIMALS) for key, number in asdict(figure).items()
-            }
-            for name, figure in self.figures.items()
-        }
+        return plain_figures(self.figures)
 
     def plain(self) -> dict[str, Any]:
         """All of it for JSON."""

@@ -7,13 +7,13 @@ probabilities are those of the appearance network's packaged regression on it, f
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from LungCADLib.errors import InputError
+from LungCADLib.evaluation.classification import plain_figures
 from LungCADLib.evaluation.compare_figures import Comparison
 from LungCADLib.evaluation.compare_plots import reliability_sheet, roc_curves
 from LungCADLib.evaluation.membership_card import NAMES, SETS, card, difference_rows, parts_rows, rows
@@ -29,9 +29,6 @@ from LungCADLib.training.methods.cases import Cases
 from LungCADLib.training.reader_fit import LEAST_READERS
 from LungCADLib.weights import bundled_members, write_table
 
-DECIMALS = 6
-"""Of figures in JSON."""
-
 RULES = {"slices": LabelRule.LEAVE_OUT, "slices_at_least_3": LabelRule.SUSPICIOUS}
 
 
@@ -45,12 +42,7 @@ class Result:
 
     def numbers(self) -> dict[str, dict[str, float | int | None]]:
         """Every figure by name for JSON, null where it does not exist."""
-        return {
-            name: {
-                key: None if math.isnan(number) else round(number, DECIMALS) for key, number in asdict(figure).items()
-            }
-            for name, figure in self.figures.items()
-        }
+        return plain_figures(self.figures)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
